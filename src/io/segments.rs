@@ -1,0 +1,242 @@
+//! The mapped files of a store by number, so that 48 bits say where a record is.
+//!
+//! A log that grows is mapped in windows, each a segment of its own, and a snapshot is one
+//! segment; up to 255 are mapped at once.
+#![allow(unsafe_code)]
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use parking_lot::Mutex;
+
+use super::epoch::{Epoch, Guard};
+use super::mapping::{MappedBytes, Mapping, PinnedBytes};
+use super::prefetch::prefetch;
+
+/// The number of a segment. 0 is never used, so that no location is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentId(u8);
+
+/// Where a run begins: 8 bits of segment above 40 bits of offset.
+///
+/// A location is made by whoever wrote or checked the whole record there, and given to others
+/// only afterwards; that is what makes reading at a location sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Location(u64);
+
+impl Location {
+    /// Bits of a location; those above are zero.
+    pub(crate) const BITS: u32 = 48;
+    const OFFSET_BITS: u32 = 40;
+
+    #[inline]
+    pub(crate) fn new(segment: SegmentId, offset: usize) -> Location {
+        debug_assert!((offset as u64) < 1 << Location::OFFSET_BITS);
+        Location(u64::from(segment.0) << Location::OFFSET_BITS | offset as u64)
+    }
+
+    /// The location with these bits, which came from [`Location::bits`]; higher bits are ignored.
+    #[inline]
+    pub(crate) fn from_bits(bits: u64) -> Location {
+        Location(bits & ((1 << Location::BITS) - 1))
+    }
+
+    #[inline]
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn segment_id(self) -> SegmentId {
+        SegmentId(self.segment() as u8)
+    }
+
+    #[inline]
+    fn segment(self) -> usize {
+        (self.0 >> Location::OFFSET_BITS) as usize
+    }
+
+    #[inline]
+    fn offset(self) -> usize {
+        (self.0 & ((1 << Location::OFFSET_BITS) - 1)) as usize
+    }
+}
+
+const SLOTS: usize = 256;
+
+/// The table of segments. Any thread reads it; installing and retiring take a lock.
+pub(crate) struct Segments {
+    slots: [AtomicPtr<Arc<Mapping>>; SLOTS],
+    /// Serializes the writers of `slots`.
+    writer: Mutex<()>,
+}
+
+impl Segments {
+    pub(crate) fn new() -> Segments {
+        Segments {
+            slots: [const { AtomicPtr::new(ptr::null_mut()) }; SLOTS],
+            writer: Mutex::new(()),
+        }
+    }
+
+    /// Gives `mapping` a number, or `None` when all are taken.
+    pub(crate) fn install(&self, mapping: Arc<Mapping>) -> Option<SegmentId> {
+        let _writer = self.writer.lock();
+        // Relaxed: slots change only under the lock.
+        let free = (1..SLOTS).find(|&id| self.slots[id].load(Ordering::Relaxed).is_null())?;
+        // Release pairs with the Acquire in `Guard::load`. Readers learn of the segment from a
+        // location published even later, but need not rely on that.
+        self.slots[free].store(Box::into_raw(Box::new(mapping)), Ordering::Release);
+        Some(SegmentId(free as u8))
+    }
+
+    /// Takes every segment out; each is unmapped when nobody reads or pins it any more.
+    pub(crate) fn retire_all(&self, epoch: &Epoch) {
+        let _writer = self.writer.lock();
+        for slot in &self.slots {
+            epoch.retire(slot);
+        }
+    }
+
+    /// All segments of this instant, by number: pins for a scan.
+    pub(crate) fn snapshot(&self, guard: &Guard<'_>) -> SegmentPins {
+        let pins = self.slots.iter().map(|slot| guard.load(slot).cloned()).collect();
+        SegmentPins(pins)
+    }
+
+    /// The record at `location`, or `None` when its segment has been retired.
+    #[inline]
+    pub(crate) fn at<'g>(
+        &'g self,
+        location: Location,
+        guard: &'g Guard<'_>,
+    ) -> Option<MappedBytes<'g>> {
+        let mapping = guard.load(&self.slots[location.segment() % SLOTS])?;
+        Some(MappedBytes::new(mapping, location.offset()))
+    }
+
+    /// Starts loading the cache lines of the record at `location`.
+    #[inline]
+    pub(crate) fn prefetch(&self, location: Location, guard: &Guard<'_>) {
+        if let Some(mapping) = guard.load(&self.slots[location.segment() % SLOTS]) {
+            mapping.prefetch(location.offset());
+        }
+    }
+
+    /// `bytes`, a slice of the segment of `location`, with the guard that keeps it mapped.
+    #[inline]
+    pub(crate) fn keep<'a>(
+        &self,
+        location: Location,
+        range: (usize, usize),
+        guard: Guard<'a>,
+    ) -> Option<GuardedBytes<'a>> {
+        let mapping = guard.load(&self.slots[location.segment() % SLOTS])?;
+        let start = location.offset() + range.0;
+        mapping.bytes(start, range.1)?;
+        let mapping = NonNull::from(mapping);
+        Some(GuardedBytes { mapping, start, len: range.1, guard })
+    }
+}
+
+impl Drop for Segments {
+    fn drop(&mut self) {
+        for slot in &mut self.slots {
+            let segment = *slot.get_mut();
+            if !segment.is_null() {
+                // SAFETY: a non-null slot holds a box made by `install`; `&mut self` says that
+                // no reader is left.
+                drop(unsafe { Box::from_raw(segment) });
+            }
+        }
+    }
+}
+
+/// The segments of one instant, kept mapped.
+pub(crate) struct SegmentPins(Box<[Option<Arc<Mapping>>]>);
+
+impl SegmentPins {
+    /// The record at `location`, which was taken at that instant.
+    #[inline]
+    pub(crate) fn at(&self, location: Location) -> Option<MappedBytes<'_>> {
+        let mapping = self.0.get(location.segment())?.as_ref()?;
+        Some(MappedBytes::new(mapping, location.offset()))
+    }
+
+    #[inline]
+    pub(crate) fn prefetch(&self, location: Location) {
+        if let Some(Some(mapping)) = self.0.get(location.segment()) {
+            mapping.prefetch(location.offset());
+        }
+    }
+
+    /// `len` bytes of the file that begin `before` bytes before `location`: the whole entry that
+    /// the record at `location` belongs to.
+    pub(crate) fn entry(&self, location: Location, before: usize, len: usize) -> Option<&[u8]> {
+        let mapping = self.0.get(location.segment())?.as_ref()?;
+        mapping.bytes(location.offset().checked_sub(before)?, len)
+    }
+
+    /// The file that `location` is in, and its offset there, for messages.
+    pub(crate) fn describe(&self, location: Location) -> (PathBuf, u64) {
+        match self.0.get(location.segment()).and_then(Option::as_ref) {
+            Some(mapping) => {
+                let offset = mapping.file_offset() + location.offset() as u64;
+                (mapping.path().to_path_buf(), offset)
+            }
+            None => (PathBuf::new(), 0),
+        }
+    }
+
+    /// `bytes` of the segment of `location`, pinned on their own.
+    pub(crate) fn pin(&self, location: Location, bytes: &[u8]) -> Option<PinnedBytes> {
+        let mapping = self.0.get(location.segment())?.as_ref()?;
+        PinnedBytes::new(mapping.clone(), bytes)
+    }
+}
+
+impl Mapping {
+    #[inline]
+    fn prefetch(&self, offset: usize) {
+        // A typical record spans two or three lines; more would crowd out other loads.
+        for line in 0..3 {
+            prefetch(self.address(offset + line * 64));
+        }
+    }
+}
+
+/// Bytes of a mapped file that stay valid while this lives, by its guard: no copy, no shared
+/// counter. Bound to its thread.
+pub(crate) struct GuardedBytes<'a> {
+    /// Points into the table of segments; kept alive by `guard`.
+    mapping: NonNull<Arc<Mapping>>,
+    start: usize,
+    len: usize,
+    guard: Guard<'a>,
+}
+
+impl GuardedBytes<'_> {
+    #[inline]
+    fn mapping(&self) -> &Arc<Mapping> {
+        let _guard = &self.guard;
+        // SAFETY: loaded through `guard`, which lives as long as `self`.
+        unsafe { self.mapping.as_ref() }
+    }
+
+    /// The same bytes, kept mapped by reference count instead of by this thread's guard.
+    pub(crate) fn pin(&self) -> Option<PinnedBytes> {
+        PinnedBytes::new(self.mapping().clone(), self)
+    }
+}
+
+impl Deref for GuardedBytes<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // `keep` has checked the bounds.
+        self.mapping().bytes(self.start, self.len).unwrap_or_default()
+    }
+}

@@ -1,0 +1,45 @@
+//! An embedded key-value store: the whole index in memory, the data in two files that the
+//! operating system maps.
+//!
+//! ```
+//! use kvstore::Store;
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path();
+//!
+//! let store = Store::open(path)?; // creates the directory; every write is synced
+//! store.set("user:1", "alice")?;
+//! if let Some(value) = store.get("user:1")? {
+//!     assert_eq!(&*value, b"alice"); // borrowed from the mapped file, not copied
+//! }
+//! for item in store.scan_prefix("user:") {
+//!     let (key, value) = item?;
+//!     println!("{} bytes under {:?}", value.len(), key);
+//! }
+//! store.close()?; // writes the snapshot; a crash before it would have lost nothing
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What is promised, and what is not, is in `docs/DESIGN.md`; the bytes on disk are described in
+//! `docs/FORMAT.md`, and the same directory can be opened from C and Python.
+
+#![deny(unsafe_code)] // allowed by name in the mapped-file part of `io`, the index, and `ffi`
+
+mod checkpoint;
+mod commit;
+mod error;
+mod index;
+mod io;
+mod options;
+mod ordered;
+mod range;
+mod record;
+mod recovery;
+mod snapshot;
+mod store;
+mod wal;
+
+pub use error::{Error, ErrorKind, Result};
+pub use options::{CloseCheckpoint, Durability, MAX_LEN, Options};
+pub use range::KeyRange;
+pub use recovery::RecoveryReport;
+pub use store::{Cursor, Direction, Keys, PinnedValue, Scan, Stats, Store, Value};

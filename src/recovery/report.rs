@@ -1,0 +1,40 @@
+//! What opening a directory found and did.
+
+use std::path::PathBuf;
+
+/// What opening a store brought back, and what it had to cut.
+///
+/// ```
+/// use kvstore::Store;
+/// # let directory = tempfile::tempdir()?;
+/// Store::open(directory.path())?.set("a", "1")?; // dropped without close, as in a crash
+///
+/// let store = Store::open(directory.path())?;
+/// let report = store.recovery_report();
+/// assert_eq!((report.log_records, report.bytes_cut), (1, 0));
+/// assert!(!report.is_clean());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// Records read from the snapshot.
+    pub snapshot_records: u64,
+    /// Sets and deletes replayed from the log.
+    pub log_records: u64,
+    /// Bytes at the end of the log that are no valid entry, the zeros behind them not counted.
+    pub bytes_cut: u64,
+    /// Offset in `wal.log` of the first of them, if there are any.
+    pub cut_offset: Option<u64>,
+    /// Why the log stopped decoding there.
+    pub cut_reason: Option<String>,
+    /// The file that the cut bytes were copied to. A read-only open cuts nothing.
+    pub quarantine: Option<PathBuf>,
+}
+
+impl RecoveryReport {
+    /// Whether the last process had closed the store: nothing to replay and nothing to cut.
+    pub fn is_clean(&self) -> bool {
+        self.log_records == 0 && self.bytes_cut == 0
+    }
+}

@@ -1,0 +1,179 @@
+//! Reads by key.
+
+use super::{PinnedValue, Store, Value};
+use crate::error::Result;
+use crate::index::KeyHash;
+use crate::io::Guard;
+
+/// Keys looked up together: enough for their cache misses to overlap, few enough for what was
+/// fetched to be still near when it is used.
+const BATCH: usize = 32;
+
+impl Store {
+    /// The value of `key`, or `None` when there is none. The bytes are borrowed from the mapped
+    /// file; see [`Value`] for how long they may be held.
+    ///
+    /// # Errors
+    /// `Closed`; `Forked`.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// let store = kvstore::Store::open(directory.path())?;
+    /// store.set("user:1", "alice")?;
+    /// assert_eq!(store.get("user:1")?.as_deref(), Some(b"alice".as_slice()));
+    /// assert!(store.get("user:2")?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value<'_>>> {
+        self.inner.check()?;
+        let key = key.as_ref();
+        self.value(key, self.inner.index.hash(key), self.inner.epoch.enter())
+    }
+
+    /// As [`get`](Store::get), for a value that is to be kept or given to another thread: it
+    /// keeps its file mapped by a reference count, also after the store was closed.
+    ///
+    /// # Errors
+    /// `Closed`; `Forked`.
+    pub fn get_pinned(&self, key: impl AsRef<[u8]>) -> Result<Option<PinnedValue>> {
+        Ok(self.get(key)?.and_then(|value| value.pin()))
+    }
+
+    /// The values of many keys, in the order of the keys. Their cache misses overlap, which
+    /// makes this about twice as fast as a loop.
+    ///
+    /// # Errors
+    /// `Closed`; `Forked`.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// let store = kvstore::Store::open(directory.path())?;
+    /// store.set("a", "1")?;
+    /// let values = store.get_many(&["a", "b"])?;
+    /// assert_eq!(values[0].as_deref(), Some(b"1".as_slice()));
+    /// assert!(values[1].is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Value<'_>>>> {
+        self.inner.check()?;
+        let mut values = Vec::with_capacity(keys.len());
+        let guard = self.inner.epoch.enter();
+        for batch in keys.chunks(BATCH) {
+            let hashes = self.prefetch(batch, &guard);
+            for (key, hash) in batch.iter().zip(hashes) {
+                values.push(self.value(key.as_ref(), hash, self.inner.epoch.enter())?);
+            }
+        }
+        Ok(values)
+    }
+
+    /// As [`get_many`](Store::get_many), without an allocation: calls `visit` with the position
+    /// of each key and its value.
+    ///
+    /// # Errors
+    /// `Closed`, possibly after some calls; `Forked`.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// let store = kvstore::Store::open(directory.path())?;
+    /// store.set("a", "1")?;
+    /// let mut found = 0;
+    /// store.get_many_with(&["a", "b"], |_, value| found += usize::from(value.is_some()))?;
+    /// assert_eq!(found, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_many_with<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        mut visit: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<()> {
+        self.inner.check()?;
+        let guard = self.inner.epoch.enter();
+        let mut position = 0;
+        for batch in keys.chunks(BATCH) {
+            let hashes = self.prefetch(batch, &guard);
+            for (key, hash) in batch.iter().zip(hashes) {
+                let found = self.inner.index.find(hash, key.as_ref(), &guard);
+                if found.is_none() {
+                    self.check_absence()?;
+                }
+                visit(position, found.map(|(_, run)| run.value));
+                position += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `key` has a value.
+    ///
+    /// # Errors
+    /// `Closed`; `Forked`.
+    #[inline]
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        self.inner.check()?;
+        let key = key.as_ref();
+        let guard = self.inner.epoch.enter();
+        let found = self.inner.index.find(self.inner.index.hash(key), key, &guard).is_some();
+        if !found {
+            self.check_absence()?;
+        }
+        Ok(found)
+    }
+
+    /// Number of keys; 0 once the store is closed.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.inner.index.len()
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    fn value<'a>(
+        &'a self,
+        key: &[u8],
+        hash: KeyHash,
+        guard: Guard<'a>,
+    ) -> Result<Option<Value<'a>>> {
+        let found = self.inner.index.find(hash, key, &guard).map(|(location, run)| {
+            // The value follows the key and the two length fields.
+            (location, (8 + run.key.len(), run.value.len()))
+        });
+        let value = found.and_then(|(location, range)| {
+            self.inner.segments.keep(location, range, guard).map(Value::guarded)
+        });
+        if value.is_none() {
+            self.check_absence()?;
+        }
+        Ok(value)
+    }
+
+    /// Nothing was found: also what a reader sees that is overtaken by a close.
+    #[inline]
+    fn check_absence(&self) -> Result<()> {
+        if self.inner.is_closed() { Err(self.inner.closed_error()) } else { Ok(()) }
+    }
+
+    /// Has lines, then records, of a batch of keys brought near. Returns the keys' hashes.
+    #[inline]
+    fn prefetch<K: AsRef<[u8]>>(
+        &self,
+        batch: &[K],
+        guard: &Guard<'_>,
+    ) -> impl Iterator<Item = KeyHash> + use<K> {
+        let index = &self.inner.index;
+        let mut hashes = [KeyHash::default(); BATCH];
+        for (hash, key) in hashes.iter_mut().zip(batch) {
+            *hash = index.hash(key.as_ref());
+            index.prefetch_line(*hash, guard);
+        }
+        for &hash in &hashes[..batch.len()] {
+            index.prefetch_record(hash, guard);
+        }
+        hashes.into_iter()
+    }
+}

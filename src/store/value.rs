@@ -1,0 +1,125 @@
+//! Values as reads return them.
+
+use std::fmt;
+use std::ops::Deref;
+
+use crate::io::{GuardedBytes, PinnedBytes};
+
+/// Bytes borrowed from the mapped files of a store: a value, or a key from a scan.
+///
+/// No copy is made, and no shared counter touched. In return a value belongs to the thread that
+/// read it, and while it is held, memory that the store has replaced is not freed. To keep one,
+/// copy it with `to_vec` or [`pin`](Value::pin) it.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// let store = kvstore::Store::open(directory.path())?;
+/// store.set("key", "value")?;
+/// let length = store.get("key")?.map_or(0, |value| value.len());
+/// let copy: Option<Vec<u8>> = store.get("key")?.map(|value| value.to_vec());
+/// assert_eq!((length, copy), (5, Some(b"value".to_vec())));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Value<'a>(Bytes<'a>);
+
+enum Bytes<'a> {
+    Guarded(GuardedBytes<'a>),
+    Pinned(PinnedBytes),
+}
+
+impl<'a> Value<'a> {
+    #[inline]
+    pub(super) fn guarded(bytes: GuardedBytes<'a>) -> Value<'a> {
+        Value(Bytes::Guarded(bytes))
+    }
+
+    #[inline]
+    pub(super) fn pinned(bytes: PinnedBytes) -> Value<'a> {
+        Value(Bytes::Pinned(bytes))
+    }
+
+    /// The same bytes for keeping: valid on any thread, also after the store was closed.
+    pub fn pin(&self) -> Option<PinnedValue> {
+        match &self.0 {
+            Bytes::Guarded(bytes) => bytes.pin(),
+            Bytes::Pinned(bytes) => Some(bytes.clone()),
+        }
+        .map(PinnedValue)
+    }
+}
+
+impl Deref for Value<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Guarded(bytes) => bytes,
+            Bytes::Pinned(bytes) => bytes,
+        }
+    }
+}
+
+/// A value that keeps its file mapped by a reference count: valid on any thread and for as long
+/// as it lives, also after the store was closed.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// let store = kvstore::Store::open(directory.path())?;
+/// store.set("key", "value")?;
+/// let value = store.get_pinned("key")?.unwrap();
+/// store.close()?;
+/// assert_eq!(&*value, b"value");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct PinnedValue(PinnedBytes);
+
+impl Deref for PinnedValue {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The traits that make both kinds usable as byte strings.
+macro_rules! byte_string {
+    ($($type:ty),*) => {$(
+        impl AsRef<[u8]> for $type {
+            #[inline]
+            fn as_ref(&self) -> &[u8] {
+                self
+            }
+        }
+
+        impl PartialEq for $type {
+            fn eq(&self, other: &Self) -> bool {
+                **self == **other
+            }
+        }
+
+        impl Eq for $type {}
+
+        impl PartialEq<[u8]> for $type {
+            fn eq(&self, other: &[u8]) -> bool {
+                **self == *other
+            }
+        }
+
+        impl PartialEq<&[u8]> for $type {
+            fn eq(&self, other: &&[u8]) -> bool {
+                **self == **other
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "\"{}\"", self.escape_ascii())
+            }
+        }
+    )*};
+}
+
+byte_string!(Value<'_>, PinnedValue);
