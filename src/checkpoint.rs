@@ -17,10 +17,9 @@ pub(crate) fn checkpoint(
     directory: &dyn Directory,
     writer: &mut Writer,
     segments: &Segments,
-    epoch: &Epoch,
     snapshot_segment: Option<SegmentId>,
 ) -> Result<()> {
-    let pins = segments.snapshot(&epoch.enter());
+    let pins = segments.snapshot(&Epoch.enter());
     let ordered = Collected::new(&mut writer.index, pins)?.sort(&KeyRange::all())?;
     let timestamp = writer.clock.tick(Clock::now());
     let mut snapshot = SnapshotWriter::create(directory, timestamp, ordered.len())?;

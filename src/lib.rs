@@ -27,6 +27,7 @@
 mod checkpoint;
 mod commit;
 mod error;
+mod ffi;
 mod index;
 mod io;
 mod options;

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
-use crate::io::{Epoch, Guard, Location, Segments};
+use crate::io::{Guard, Location, MappedBytes, Segments};
 use crate::record::Run;
 use shard::Shard;
 use table::Slot;
@@ -62,11 +62,10 @@ pub(crate) struct Index {
     seed: u64,
     shared_seed: SharedSeed,
     segments: Arc<Segments>,
-    epoch: Arc<Epoch>,
 }
 
 impl Index {
-    fn new(segments: Arc<Segments>, epoch: Arc<Epoch>) -> Index {
+    fn new(segments: Arc<Segments>) -> Index {
         // The standard library's hasher is keyed by the operating system's random numbers.
         let random = || RandomState::new().build_hasher().finish();
         Index {
@@ -76,7 +75,6 @@ impl Index {
             seed: random(),
             shared_seed: SharedSeed::from_u64(random()),
             segments,
-            epoch,
         }
     }
 
@@ -99,25 +97,23 @@ impl Index {
         self.memory.load(Ordering::Relaxed) + SHARDS * size_of::<Shard>()
     }
 
-    /// Where `key` is, and its record, unless it is absent or deleted.
+    /// The record of `key` and the mapped bytes it is in, unless it is absent or deleted.
     #[inline]
     pub(crate) fn find<'g>(
         &'g self,
         hash: KeyHash,
         key: &[u8],
         guard: &'g Guard<'_>,
-    ) -> Option<(Location, Run<'g>)> {
+    ) -> Option<(MappedBytes<'g>, Run<'g>)> {
         let mut record = None;
         let slot = self.shards[hash.shard()].find(hash, guard, |location| {
-            let Some(source) = self.segments.at(location, guard) else { return false };
-            let Some(found) = Run::decode_key(&source) else { return false };
-            if found != key {
-                return false;
-            }
-            record = Run::decode_after_key(&source, found);
-            true
+            record = self
+                .segments
+                .at(location, guard)
+                .and_then(|source| Run::decode_if_key(&source, key).map(|run| (source, run)));
+            record.is_some()
         })?;
-        if slot.is_deleted() { None } else { Some((slot.location(), record?)) }
+        if slot.is_deleted() { None } else { record }
     }
 
     /// Starts loading the line where `hash` would be.
@@ -137,7 +133,8 @@ impl Index {
 
 /// Whether the record at `location` has `key`.
 fn key_is(segments: &Segments, location: Location, key: &[u8], guard: &Guard<'_>) -> bool {
-    segments.at(location, guard).is_some_and(|source| Run::decode_key(&source) == Some(key))
+    let source = segments.at(location, guard);
+    source.is_some_and(|source| Run::decode_if_key(&source, key).is_some())
 }
 
 const _: () = assert!(size_of::<Slot>() == 8 && Location::BITS == 48);

@@ -67,8 +67,8 @@ impl Shard {
     }
 
     /// Takes the table out for good.
-    pub(super) fn retire(&self, epoch: &Epoch) {
-        epoch.retire(&self.table);
+    pub(super) fn retire(&self) {
+        Epoch.retire(&self.table);
     }
 }
 

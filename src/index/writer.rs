@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::growth::{line_count, line_count_presized, max_taken};
-use super::table::{Line, Probe, Slot, Table, publish};
+use super::table::{Line, Probe, SLOTS_PER_LINE, Slot, Table, publish};
 use super::{Index, KeyHash, SHARDS, key_is};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Epoch, Guard, Location, Segments};
@@ -43,9 +43,9 @@ pub(crate) struct IndexWriter {
 
 impl IndexWriter {
     /// An empty index; its readers' side is [`IndexWriter::index`].
-    pub(crate) fn new(segments: Arc<Segments>, epoch: Arc<Epoch>) -> IndexWriter {
+    pub(crate) fn new(segments: Arc<Segments>) -> IndexWriter {
         IndexWriter {
-            index: Arc::new(Index::new(segments, epoch)),
+            index: Arc::new(Index::new(segments)),
             shards: vec![ShardState::default(); SHARDS].into(),
             len: 0,
             memory: 0,
@@ -56,10 +56,33 @@ impl IndexWriter {
         &self.index
     }
 
-    /// Makes tables for `keys` keys at once. Only while the index is empty.
+    /// Makes room for about `keys` more keys at once: cheaper than growing step by step.
     pub(crate) fn presize(&mut self, keys: usize) -> Result<()> {
         for shard in 0..SHARDS {
-            self.install_table(shard, line_count_presized(shard, keys.div_ceil(SHARDS)))?;
+            let state = self.shards[shard];
+            let wanted = state.live + keys.div_ceil(SHARDS);
+            if wanted > state.max_taken {
+                self.finish_move(shard);
+                self.install_table(shard, line_count_presized(shard, wanted))?;
+                self.finish_move(shard);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces tables that are far larger than their keys need, after [`presize`] for more keys
+    /// than came.
+    ///
+    /// [`presize`]: IndexWriter::presize
+    pub(crate) fn shrink(&mut self) -> Result<()> {
+        for shard in 0..SHARDS {
+            self.finish_move(shard);
+            let state = self.shards[shard];
+            let lines = line_count_presized(shard, state.live);
+            if state.max_taken > 2 * max_taken(lines * SLOTS_PER_LINE) {
+                self.install_table(shard, lines)?;
+                self.finish_move(shard);
+            }
         }
         Ok(())
     }
@@ -161,17 +184,17 @@ impl IndexWriter {
     /// Starts loading what a change of a key with `hash` will look at first.
     #[inline]
     pub(crate) fn prefetch_line(&self, hash: KeyHash) {
-        self.index.prefetch_line(hash, &self.index.epoch.enter());
+        self.index.prefetch_line(hash, &Epoch.enter());
     }
 
     /// Starts loading the record that such a change will most likely compare its key with.
     #[inline]
     pub(crate) fn prefetch_record(&self, hash: KeyHash) {
-        self.index.prefetch_record(hash, &self.index.epoch.enter());
+        self.index.prefetch_record(hash, &Epoch.enter());
     }
 
     pub(crate) fn contains(&self, hash: KeyHash, key: &[u8]) -> bool {
-        let guard = self.index.epoch.enter();
+        let guard = Epoch.enter();
         self.index.find(hash, key, &guard).is_some()
     }
 
@@ -182,7 +205,7 @@ impl IndexWriter {
             self.move_lines(shard, LINES_PER_MOVE);
         }
         let IndexWriter { index, shards, .. } = self;
-        let guard = index.epoch.enter();
+        let guard = Epoch.enter();
         let Some(table) = index.shards[shard].table(&guard) else {
             debug_assert!(false, "no room was reserved");
             return false;
@@ -217,7 +240,7 @@ impl IndexWriter {
     /// Deleted keys are left behind; keys that were written since are in the table already.
     fn move_lines(&mut self, shard: usize, count: usize) {
         let index = Arc::clone(&self.index);
-        let guard = index.epoch.enter();
+        let guard = Epoch.enter();
         let Some(table) = index.shards[shard].table(&guard) else { return };
         let Some(previous) = guard.load(&table.previous) else { return };
         let state = &mut self.shards[shard];
@@ -240,7 +263,7 @@ impl IndexWriter {
             state.unmoved = 0;
             let memory = Table::memory(previous.lines().len());
             self.account(-(memory as isize));
-            index.epoch.retire(&table.previous);
+            Epoch.retire(&table.previous);
         }
     }
 
@@ -248,7 +271,7 @@ impl IndexWriter {
     pub(crate) fn for_each(&mut self, mut visit: impl FnMut(Location)) {
         for shard in 0..SHARDS {
             self.finish_move(shard);
-            let guard = self.index.epoch.enter();
+            let guard = Epoch.enter();
             let Some(table) = self.index.shards[shard].table(&guard) else { continue };
             for slot in table.lines().iter().flat_map(Line::taken) {
                 if !slot.is_deleted() {
@@ -261,7 +284,7 @@ impl IndexWriter {
     /// Empties the index; its memory is freed when the last reader has left.
     pub(crate) fn clear(&mut self) {
         for (shard, state) in self.index.shards.iter().zip(&mut self.shards) {
-            shard.retire(&self.index.epoch);
+            shard.retire();
             *state = ShardState::default();
         }
         self.account(-(self.memory as isize));

@@ -15,19 +15,47 @@ extern "C" fn count_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// How many forks lie between the first ancestor that asked and this process: constant within a
-/// process, different in its children.
+extern "C" fn nothing() {}
+
+/// How many forks lie between the first ancestor that opened a store and this process: constant
+/// within a process, different in its children.
 #[inline]
 pub(crate) fn fork_count() -> u64 {
-    static REGISTER: Once = Once::new();
-    if !REGISTER.is_completed() {
-        // A failure (out of memory) leaves forks unnoticed; there is nobody to tell and the
-        // lock still keeps other processes out.
-        REGISTER.call_once(|| {
-            // SAFETY: the handler is a plain function that only touches a static atomic, which
-            // is safe in the child of a fork.
-            unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
-        });
-    }
     FORKS.load(Ordering::Relaxed)
+}
+
+/// Begins to count forks. Called before the first count is remembered.
+pub(crate) fn notice_forks() {
+    static REGISTER: Once = Once::new();
+    REGISTER.call_once(|| register(nothing, nothing, count_fork));
+}
+
+/// Has `before`, `in_parent` and `in_child` called around every fork from now on; further calls
+/// do nothing.
+pub(super) fn at_fork(
+    before: extern "C" fn(),
+    in_parent: extern "C" fn(),
+    in_child: extern "C" fn(),
+) {
+    static REGISTER: Once = Once::new();
+    REGISTER.call_once(|| register(before, in_parent, in_child));
+}
+
+fn register(before: extern "C" fn(), in_parent: extern "C" fn(), in_child: extern "C" fn()) {
+    // A failure (out of memory) leaves forks unnoticed; there is nobody to tell, and the
+    // directory's lock still keeps unrelated processes out.
+    // SAFETY: the handlers are functions without arguments that touch only atomics and what
+    // they have locked, which is allowed around a fork.
+    unsafe {
+        let result = libc::pthread_atfork(
+            Some(as_handler(before)),
+            Some(as_handler(in_parent)),
+            Some(as_handler(in_child)),
+        );
+        debug_assert_eq!(result, 0);
+    }
+}
+
+fn as_handler(function: extern "C" fn()) -> unsafe extern "C" fn() {
+    function
 }

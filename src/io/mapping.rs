@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 
+use super::epoch::Guard;
 use crate::error::{Error, Result};
 use crate::record::ByteSource;
 
@@ -177,24 +178,92 @@ impl Deref for PinnedBytes {
     }
 }
 
+/// A mapping, held, with what every read needs at hand.
+pub(super) struct HeldMapping {
+    base: *const u8,
+    len: usize,
+    mapping: Arc<Mapping>,
+}
+
+// SAFETY: `base` is that of `mapping`, which is Send and Sync.
+unsafe impl Send for HeldMapping {}
+// SAFETY: as above.
+unsafe impl Sync for HeldMapping {}
+
+impl HeldMapping {
+    pub(super) fn new(mapping: Arc<Mapping>) -> HeldMapping {
+        HeldMapping { base: mapping.address(0), len: mapping.len, mapping }
+    }
+
+    pub(super) fn mapping(&self) -> &Arc<Mapping> {
+        &self.mapping
+    }
+
+    /// The bytes from `start` on, or `None` when the mapping ends before.
+    #[inline]
+    pub(super) fn bytes_from(&self, start: usize) -> Option<MappedBytes<'_>> {
+        let len = self.len.checked_sub(start)?;
+        Some(MappedBytes { start: self.base.wrapping_add(start), len, held: self })
+    }
+}
+
 /// The bytes of a mapping from some offset on.
 #[derive(Clone, Copy)]
 pub(crate) struct MappedBytes<'a> {
-    mapping: &'a Mapping,
-    start: usize,
-}
-
-impl<'a> MappedBytes<'a> {
-    #[inline]
-    pub(crate) fn new(mapping: &'a Mapping, start: usize) -> MappedBytes<'a> {
-        MappedBytes { mapping, start }
-    }
+    start: *const u8,
+    len: usize,
+    held: &'a HeldMapping,
 }
 
 impl<'a> ByteSource<'a> for MappedBytes<'a> {
     #[inline]
     fn bytes(&self, start: usize, len: usize) -> Option<&'a [u8]> {
-        self.mapping.bytes(self.start.checked_add(start)?, len)
+        if start.checked_add(len)? > self.len {
+            return None;
+        }
+        // SAFETY: as in `Mapping::bytes`; the mapping is borrowed for 'a.
+        Some(unsafe { slice::from_raw_parts(self.start.add(start), len) })
+    }
+}
+
+/// Bytes of a mapped file that stay valid while this lives, by its guard: no copy, no shared
+/// counter. Bound to its thread.
+pub(crate) struct GuardedBytes<'a> {
+    bytes: NonNull<[u8]>,
+    /// In the table of segments.
+    held: NonNull<HeldMapping>,
+    /// Keeps both alive.
+    _guard: Guard<'a>,
+}
+
+impl<'a> GuardedBytes<'a> {
+    /// What `find` finds, with the guard that it was found under.
+    #[inline]
+    pub(crate) fn find(
+        guard: Guard<'a>,
+        find: impl for<'g> FnOnce(&'g Guard<'a>) -> Option<(MappedBytes<'g>, &'g [u8])>,
+    ) -> Option<GuardedBytes<'a>> {
+        let (source, bytes) = find(&guard)?;
+        let (bytes, held) = (NonNull::from(bytes), NonNull::from(source.held));
+        Some(GuardedBytes { bytes, held, _guard: guard })
+    }
+
+    /// The same bytes, kept mapped by reference count instead of by this thread's guard.
+    pub(crate) fn pin(&self) -> Option<PinnedBytes> {
+        // SAFETY: `find` borrowed it for as long as the guard lives, which is as long as `self`:
+        // what a guard protects does not depend on where the guard is in memory.
+        let held = unsafe { self.held.as_ref() };
+        PinnedBytes::new(held.mapping.clone(), self)
+    }
+}
+
+impl Deref for GuardedBytes<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: as in `pin`.
+        unsafe { self.bytes.as_ref() }
     }
 }
 

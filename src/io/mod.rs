@@ -12,13 +12,13 @@ mod real;
 mod segments;
 
 pub(crate) use epoch::{Epoch, Guard};
-pub(crate) use fork::fork_count;
+pub(crate) use fork::{fork_count, notice_forks};
 #[cfg(test)]
 pub(crate) use mapping::heap_mapping;
-pub(crate) use mapping::{MappedTail, Mapping, PinnedBytes};
+pub(crate) use mapping::{GuardedBytes, MappedBytes, MappedTail, Mapping, PinnedBytes};
 pub(crate) use prefetch::prefetch;
 pub(crate) use real::RealFileSystem;
-pub(crate) use segments::{GuardedBytes, Location, SegmentId, SegmentPins, Segments};
+pub(crate) use segments::{Location, SegmentId, SegmentPins, Segments};
 
 use std::path::Path;
 use std::sync::Arc;

@@ -4,16 +4,15 @@
 //! segment; up to 255 are mapped at once.
 #![allow(unsafe_code)]
 
-use std::ops::Deref;
 use std::path::PathBuf;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use parking_lot::Mutex;
 
 use super::epoch::{Epoch, Guard};
-use super::mapping::{MappedBytes, Mapping, PinnedBytes};
+use super::mapping::{HeldMapping, MappedBytes, Mapping, PinnedBytes};
 use super::prefetch::prefetch;
 
 /// The number of a segment. 0 is never used, so that no location is 0.
@@ -68,7 +67,7 @@ const SLOTS: usize = 256;
 
 /// The table of segments. Any thread reads it; installing and retiring take a lock.
 pub(crate) struct Segments {
-    slots: [AtomicPtr<Arc<Mapping>>; SLOTS],
+    slots: [AtomicPtr<HeldMapping>; SLOTS],
     /// Serializes the writers of `slots`.
     writer: Mutex<()>,
 }
@@ -88,56 +87,42 @@ impl Segments {
         let free = (1..SLOTS).find(|&id| self.slots[id].load(Ordering::Relaxed).is_null())?;
         // Release pairs with the Acquire in `Guard::load`. Readers learn of the segment from a
         // location published even later, but need not rely on that.
-        self.slots[free].store(Box::into_raw(Box::new(mapping)), Ordering::Release);
+        self.slots[free]
+            .store(Box::into_raw(Box::new(HeldMapping::new(mapping))), Ordering::Release);
         Some(SegmentId(free as u8))
     }
 
     /// Takes every segment out; each is unmapped when nobody reads or pins it any more.
-    pub(crate) fn retire_all(&self, epoch: &Epoch) {
+    pub(crate) fn retire_all(&self) {
         let _writer = self.writer.lock();
         for slot in &self.slots {
-            epoch.retire(slot);
+            Epoch.retire(slot);
         }
     }
 
     /// All segments of this instant, by number: pins for a scan.
     pub(crate) fn snapshot(&self, guard: &Guard<'_>) -> SegmentPins {
-        let pins = self.slots.iter().map(|slot| guard.load(slot).cloned()).collect();
-        SegmentPins(pins)
+        let pin = |held: &HeldMapping| HeldMapping::new(held.mapping().clone());
+        SegmentPins(self.slots.iter().map(|slot| guard.load(slot).map(pin)).collect())
     }
 
-    /// The record at `location`, or `None` when its segment has been retired.
+    /// The bytes from `location` on, or `None` when its segment has been retired.
     #[inline]
     pub(crate) fn at<'g>(
         &'g self,
         location: Location,
         guard: &'g Guard<'_>,
     ) -> Option<MappedBytes<'g>> {
-        let mapping = guard.load(&self.slots[location.segment() % SLOTS])?;
-        Some(MappedBytes::new(mapping, location.offset()))
+        let held = guard.load(&self.slots[location.segment() % SLOTS])?;
+        held.bytes_from(location.offset())
     }
 
     /// Starts loading the cache lines of the record at `location`.
     #[inline]
     pub(crate) fn prefetch(&self, location: Location, guard: &Guard<'_>) {
-        if let Some(mapping) = guard.load(&self.slots[location.segment() % SLOTS]) {
-            mapping.prefetch(location.offset());
+        if let Some(held) = guard.load(&self.slots[location.segment() % SLOTS]) {
+            prefetch_record(held.mapping(), location);
         }
-    }
-
-    /// `bytes`, a slice of the segment of `location`, with the guard that keeps it mapped.
-    #[inline]
-    pub(crate) fn keep<'a>(
-        &self,
-        location: Location,
-        range: (usize, usize),
-        guard: Guard<'a>,
-    ) -> Option<GuardedBytes<'a>> {
-        let mapping = guard.load(&self.slots[location.segment() % SLOTS])?;
-        let start = location.offset() + range.0;
-        mapping.bytes(start, range.1)?;
-        let mapping = NonNull::from(mapping);
-        Some(GuardedBytes { mapping, start, len: range.1, guard })
     }
 }
 
@@ -155,33 +140,31 @@ impl Drop for Segments {
 }
 
 /// The segments of one instant, kept mapped.
-pub(crate) struct SegmentPins(Box<[Option<Arc<Mapping>>]>);
+pub(crate) struct SegmentPins(Box<[Option<HeldMapping>]>);
 
 impl SegmentPins {
-    /// The record at `location`, which was taken at that instant.
+    /// The bytes from `location` on, which was taken at that instant.
     #[inline]
     pub(crate) fn at(&self, location: Location) -> Option<MappedBytes<'_>> {
-        let mapping = self.0.get(location.segment())?.as_ref()?;
-        Some(MappedBytes::new(mapping, location.offset()))
+        self.0.get(location.segment())?.as_ref()?.bytes_from(location.offset())
     }
 
     #[inline]
     pub(crate) fn prefetch(&self, location: Location) {
-        if let Some(Some(mapping)) = self.0.get(location.segment()) {
-            mapping.prefetch(location.offset());
+        if let Some(mapping) = self.mapping(location) {
+            prefetch_record(mapping, location);
         }
     }
 
     /// `len` bytes of the file that begin `before` bytes before `location`: the whole entry that
     /// the record at `location` belongs to.
     pub(crate) fn entry(&self, location: Location, before: usize, len: usize) -> Option<&[u8]> {
-        let mapping = self.0.get(location.segment())?.as_ref()?;
-        mapping.bytes(location.offset().checked_sub(before)?, len)
+        self.mapping(location)?.bytes(location.offset().checked_sub(before)?, len)
     }
 
     /// The file that `location` is in, and its offset there, for messages.
     pub(crate) fn describe(&self, location: Location) -> (PathBuf, u64) {
-        match self.0.get(location.segment()).and_then(Option::as_ref) {
+        match self.mapping(location) {
             Some(mapping) => {
                 let offset = mapping.file_offset() + location.offset() as u64;
                 (mapping.path().to_path_buf(), offset)
@@ -192,51 +175,18 @@ impl SegmentPins {
 
     /// `bytes` of the segment of `location`, pinned on their own.
     pub(crate) fn pin(&self, location: Location, bytes: &[u8]) -> Option<PinnedBytes> {
-        let mapping = self.0.get(location.segment())?.as_ref()?;
-        PinnedBytes::new(mapping.clone(), bytes)
+        PinnedBytes::new(self.mapping(location)?.clone(), bytes)
+    }
+
+    fn mapping(&self, location: Location) -> Option<&Arc<Mapping>> {
+        self.0.get(location.segment())?.as_ref().map(HeldMapping::mapping)
     }
 }
 
-impl Mapping {
-    #[inline]
-    fn prefetch(&self, offset: usize) {
-        // A typical record spans two or three lines; more would crowd out other loads.
-        for line in 0..3 {
-            prefetch(self.address(offset + line * 64));
-        }
-    }
-}
-
-/// Bytes of a mapped file that stay valid while this lives, by its guard: no copy, no shared
-/// counter. Bound to its thread.
-pub(crate) struct GuardedBytes<'a> {
-    /// Points into the table of segments; kept alive by `guard`.
-    mapping: NonNull<Arc<Mapping>>,
-    start: usize,
-    len: usize,
-    guard: Guard<'a>,
-}
-
-impl GuardedBytes<'_> {
-    #[inline]
-    fn mapping(&self) -> &Arc<Mapping> {
-        let _guard = &self.guard;
-        // SAFETY: loaded through `guard`, which lives as long as `self`.
-        unsafe { self.mapping.as_ref() }
-    }
-
-    /// The same bytes, kept mapped by reference count instead of by this thread's guard.
-    pub(crate) fn pin(&self) -> Option<PinnedBytes> {
-        PinnedBytes::new(self.mapping().clone(), self)
-    }
-}
-
-impl Deref for GuardedBytes<'_> {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        // `keep` has checked the bounds.
-        self.mapping().bytes(self.start, self.len).unwrap_or_default()
+#[inline]
+fn prefetch_record(mapping: &Mapping, location: Location) {
+    // A typical record spans two or three lines; more would crowd out other loads.
+    for line in 0..3 {
+        prefetch(mapping.address(location.offset() + line * 64));
     }
 }

@@ -147,10 +147,10 @@ mod tests {
             bytes.extend_from_slice(&(key.len() as u32).to_be_bytes());
             bytes.extend_from_slice(key);
         }
-        let (segments, epoch) = (Segments::new(), Epoch::new());
+        let segments = Segments::new();
         let segment = segments.install(heap_mapping(bytes)).unwrap();
         let locations = offsets.iter().map(|&at| Location::new(segment, at)).collect();
-        let pins = segments.snapshot(&epoch.enter());
+        let pins = segments.snapshot(&Epoch.enter());
         let sorted = sort_by_key(locations, &pins, range).unwrap();
         let found: Vec<&[u8]> = sorted.iter().map(|&at| key_at(&pins, at)).collect();
         let expected: Vec<&[u8]> =

@@ -30,22 +30,34 @@ impl<'a> Run<'a> {
     /// Decodes the run at the start of `source`.
     pub(crate) fn decode(source: &impl ByteSource<'a>) -> Option<Run<'a>> {
         let key = Run::decode_key(source)?;
-        Run::decode_after_key(source, key)
+        let at = 4 + key.len();
+        let value_len = u32_at(source.bytes(at, 4)?, 0)? as usize;
+        Some(Run { key, value: source.bytes(at + 4, value_len)? })
     }
 
-    /// The key alone: what a probe compares, without touching the value's cache lines.
+    /// The run at the start of `source`, if its key is `key`.
+    ///
+    /// Looks at the stored length first, so at no byte beyond the run, and finds the value by
+    /// the length it was given: then the processor can start on it before the key has arrived.
+    #[inline]
+    pub(crate) fn decode_if_key(source: &impl ByteSource<'a>, key: &[u8]) -> Option<Run<'a>> {
+        if u32_at(source.bytes(0, 4)?, 0)? as usize != key.len() {
+            return None;
+        }
+        let head = source.bytes(4, key.len() + 4)?;
+        let (found, value_len) = head.split_at(key.len());
+        if found != key {
+            return None;
+        }
+        let value_len = u32_at(value_len, 0)? as usize;
+        Some(Run { key: found, value: source.bytes(8 + key.len(), value_len)? })
+    }
+
+    /// The key of the run at the start of `source`, without touching its value.
     #[inline]
     pub(crate) fn decode_key(source: &impl ByteSource<'a>) -> Option<&'a [u8]> {
         let key_len = u32_at(source.bytes(0, 4)?, 0)? as usize;
         source.bytes(4, key_len)
-    }
-
-    /// The rest of a run whose key is already decoded.
-    #[inline]
-    pub(crate) fn decode_after_key(source: &impl ByteSource<'a>, key: &'a [u8]) -> Option<Run<'a>> {
-        let at = 4 + key.len();
-        let value_len = u32_at(source.bytes(at, 4)?, 0)? as usize;
-        Some(Run { key, value: source.bytes(at + 4, value_len)? })
     }
 
     /// Writes the run to the start of `out`, which is `encoded_len` long or longer.

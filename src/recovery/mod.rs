@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::commit::{Clock, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexWriter;
-use crate::io::{Access, Directory, Epoch, File, MAX_FILE_LEN, Mapping, SegmentId, Segments};
+use crate::io::{Access, Directory, File, MAX_FILE_LEN, Mapping, SegmentId, Segments};
 use crate::options::{Durability, Options};
 use crate::record::{LOG_RUN_OFFSET, Mark, Operation, decode_log_entry, log_entry_len};
 use crate::snapshot::{self, UNFINISHED_NAME};
@@ -51,14 +51,13 @@ pub(crate) fn recover(
     directory: &dyn Directory,
     options: &Options,
     segments: &Arc<Segments>,
-    epoch: &Arc<Epoch>,
 ) -> Result<Recovered> {
     refuse_sealed_logs(directory)?;
     if !options.read_only {
         directory.remove(UNFINISHED_NAME)?;
     }
     let mut report = RecoveryReport::default();
-    let mut index = IndexWriter::new(segments.clone(), epoch.clone());
+    let mut index = IndexWriter::new(segments.clone());
     let snapshot = load_snapshot(directory, segments, &mut index, &mut report)?;
     let base = snapshot.map_or(0, |snapshot| snapshot.timestamp);
 
@@ -114,7 +113,7 @@ fn load_snapshot(
     let Some(loaded) = snapshot::load(directory)? else { return Ok(None) };
     index.presize(loaded.header.count as usize)?;
     let segment = install(segments, &loaded.mapping, loaded.mapping.path())?;
-    let mut replay = Replay::new(index, segment);
+    let mut replay = Replay::of_snapshot(index, segment);
     loaded.for_each(|at, run| replay.push(Operation::Set, run, at))?;
     replay.finish()?;
     report.snapshot_records = u64::from(loaded.header.count);
@@ -154,7 +153,8 @@ fn load_log(
     }
     let segment = install(segments, &mapping, file.path())?;
     let mut state = LogState { end: 0, mark, last_timestamp: 0 };
-    let mut replay = Replay::new(index, segment);
+    index.presize(estimate_entries(&mapping)?)?;
+    let mut replay = Replay::of_log(index, segment);
     let log_end = scan(&mapping, |at, operation, entry| {
         state.last_timestamp = state.last_timestamp.max(entry.timestamp);
         if operation != Operation::Mark {
@@ -164,6 +164,8 @@ fn load_log(
         Ok(())
     })?;
     replay.finish()?;
+    // Most of the entries may have been overwrites and deletes.
+    index.shrink()?;
     state.end = log_end.offset;
     if log_end.garbage > 0 {
         report.bytes_cut = log_end.garbage;
@@ -174,6 +176,22 @@ fn load_log(
         }
     }
     Ok(Some(state))
+}
+
+/// About how many entries the log has, judged by those at its beginning; no more than entries of
+/// that size fit into the file.
+fn estimate_entries(log: &Mapping) -> Result<usize> {
+    const SAMPLE: usize = 256 << 10;
+    let sample = SAMPLE.min(log.len());
+    log.load(0, sample)?;
+    let bytes = log.bytes(0, sample).unwrap_or_default();
+    let (mut at, mut entries) = (0, 0);
+    while let Ok(entry) = decode_log_entry(&bytes[at..]) {
+        at += entry.encoded_len();
+        entries += 1;
+    }
+    // Nothing to go by when the first entry is longer than the sample.
+    Ok(if entries == 0 { 0 } else { log.len() / (at / entries) })
 }
 
 /// The mark that opens a log, unless the Go store wrote it.

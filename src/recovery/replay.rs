@@ -12,6 +12,8 @@ const BATCH: usize = 32;
 pub(super) struct Replay<'a, 'm> {
     index: &'a mut IndexWriter,
     segment: SegmentId,
+    /// Whether records may replace others, which must then be looked at.
+    overwrites: bool,
     batch: Vec<Pending<'m>>,
 }
 
@@ -23,8 +25,14 @@ struct Pending<'m> {
 }
 
 impl<'a, 'm> Replay<'a, 'm> {
-    pub(super) fn new(index: &'a mut IndexWriter, segment: SegmentId) -> Replay<'a, 'm> {
-        Replay { index, segment, batch: Vec::with_capacity(BATCH) }
+    /// For the entries of a log, which may replace each other and what the index has.
+    pub(super) fn of_log(index: &'a mut IndexWriter, segment: SegmentId) -> Replay<'a, 'm> {
+        Replay { index, segment, overwrites: true, batch: Vec::with_capacity(BATCH) }
+    }
+
+    /// For the entries of a snapshot, whose keys should all be different.
+    pub(super) fn of_snapshot(index: &'a mut IndexWriter, segment: SegmentId) -> Replay<'a, 'm> {
+        Replay { overwrites: false, ..Replay::of_log(index, segment) }
     }
 
     /// Takes a set or a delete whose run begins at `run_offset` of the file.
@@ -42,9 +50,11 @@ impl<'a, 'm> Replay<'a, 'm> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        // The lines are near by now; what is near next are records that these replace.
-        for pending in &self.batch {
-            self.index.prefetch_record(pending.hash);
+        if self.overwrites {
+            // The lines are near by now; next are the records that these replace.
+            for pending in &self.batch {
+                self.index.prefetch_record(pending.hash);
+            }
         }
         for Pending { operation, hash, key, location } in self.batch.drain(..) {
             self.index.reserve(hash)?;

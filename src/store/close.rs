@@ -4,6 +4,7 @@ use super::inner::Inner;
 use crate::checkpoint::checkpoint;
 use crate::commit::Writer;
 use crate::error::{Error, Result};
+use crate::io::Epoch;
 use crate::options::CloseCheckpoint;
 use crate::wal::Log;
 
@@ -27,7 +28,8 @@ impl Inner {
         };
         self.mark_closed();
         writer.index.clear();
-        self.segments.retire_all(&self.epoch);
+        self.segments.retire_all();
+        Epoch.flush();
         drop(writer);
         // Last: whoever opens the directory next finds it at rest.
         *self.lock.lock() = None;
@@ -54,7 +56,7 @@ impl Inner {
         }
         let snapshot_segment = self.snapshot.map(|snapshot| snapshot.segment);
         let directory = &*self.directory;
-        checkpoint(directory, writer, &self.segments, &self.epoch, snapshot_segment)
+        checkpoint(directory, writer, &self.segments, snapshot_segment)
             .map_err(|error| self.explain(&error))
     }
 

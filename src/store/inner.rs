@@ -12,7 +12,8 @@ use crate::commit::{Change, Committer, Write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
 use crate::io::{
-    Directory, Epoch, FileSystem, HeldLock, Lock, LockAttempt, RealFileSystem, Segments, fork_count,
+    Directory, Epoch, FileSystem, HeldLock, Lock, LockAttempt, RealFileSystem, Segments,
+    fork_count, notice_forks,
 };
 use crate::options::{Durability, Options};
 use crate::recovery::{Recovered, RecoveryReport, SnapshotInForce, recover};
@@ -28,7 +29,6 @@ pub(super) struct Inner {
     forks: u64,
     pub(super) index: Arc<Index>,
     pub(super) segments: Arc<Segments>,
-    pub(super) epoch: Arc<Epoch>,
     pub(super) committer: Committer,
     pub(super) options: Options,
     pub(super) directory: Box<dyn Directory>,
@@ -41,19 +41,18 @@ pub(super) struct Inner {
 
 impl Inner {
     pub(super) fn open(path: &Path, options: &Options) -> Result<Inner> {
+        notice_forks();
         let forks = fork_count();
         let create = options.create && !options.read_only;
         let directory = RealFileSystem.open_directory(path, create)?;
         let lock = wait_for_lock(&*directory, options)?;
-        let (segments, epoch) = (Arc::new(Segments::new()), Arc::new(Epoch::new()));
-        let Recovered { writer, snapshot, report } =
-            recover(&*directory, options, &segments, &epoch)?;
+        let segments = Arc::new(Segments::new());
+        let Recovered { writer, snapshot, report } = recover(&*directory, options, &segments)?;
         Ok(Inner {
             closed: AtomicBool::new(false),
             forks,
             index: writer.index.index().clone(),
             segments,
-            epoch,
             committer: Committer::new(writer),
             options: options.clone(),
             directory,
@@ -151,7 +150,7 @@ impl Inner {
         check_len("key", key.len(), self.options.max_key_len)?;
         check_len("value", value.len(), self.options.max_value_len)?;
         let hash = self.index.hash(key);
-        self.index.prefetch_line(hash, &self.epoch.enter());
+        self.index.prefetch_line(hash, &Epoch.enter());
         let write = Write { change, key, value, hash };
         match durability {
             Durability::Os => self.committer.commit(write),

@@ -3,7 +3,7 @@
 use super::{PinnedValue, Store, Value};
 use crate::error::Result;
 use crate::index::KeyHash;
-use crate::io::Guard;
+use crate::io::{Epoch, Guard, GuardedBytes};
 
 /// Keys looked up together: enough for their cache misses to overlap, few enough for what was
 /// fetched to be still near when it is used.
@@ -28,7 +28,7 @@ impl Store {
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value<'_>>> {
         self.inner.check()?;
         let key = key.as_ref();
-        self.value(key, self.inner.index.hash(key), self.inner.epoch.enter())
+        self.value(key, self.inner.index.hash(key))
     }
 
     /// As [`get`](Store::get), for a value that is to be kept or given to another thread: it
@@ -58,11 +58,11 @@ impl Store {
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Value<'_>>>> {
         self.inner.check()?;
         let mut values = Vec::with_capacity(keys.len());
-        let guard = self.inner.epoch.enter();
+        let guard = Epoch.enter();
         for batch in keys.chunks(BATCH) {
             let hashes = self.prefetch(batch, &guard);
             for (key, hash) in batch.iter().zip(hashes) {
-                values.push(self.value(key.as_ref(), hash, self.inner.epoch.enter())?);
+                values.push(self.value(key.as_ref(), hash)?);
             }
         }
         Ok(values)
@@ -89,7 +89,7 @@ impl Store {
         mut visit: impl FnMut(usize, Option<&[u8]>),
     ) -> Result<()> {
         self.inner.check()?;
-        let guard = self.inner.epoch.enter();
+        let guard = Epoch.enter();
         let mut position = 0;
         for batch in keys.chunks(BATCH) {
             let hashes = self.prefetch(batch, &guard);
@@ -113,7 +113,7 @@ impl Store {
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         self.inner.check()?;
         let key = key.as_ref();
-        let guard = self.inner.epoch.enter();
+        let guard = Epoch.enter();
         let found = self.inner.index.find(self.inner.index.hash(key), key, &guard).is_some();
         if !found {
             self.check_absence()?;
@@ -133,23 +133,15 @@ impl Store {
     }
 
     #[inline]
-    fn value<'a>(
-        &'a self,
-        key: &[u8],
-        hash: KeyHash,
-        guard: Guard<'a>,
-    ) -> Result<Option<Value<'a>>> {
-        let found = self.inner.index.find(hash, key, &guard).map(|(location, run)| {
-            // The value follows the key and the two length fields.
-            (location, (8 + run.key.len(), run.value.len()))
+    fn value(&self, key: &[u8], hash: KeyHash) -> Result<Option<Value<'_>>> {
+        let index = &*self.inner.index;
+        let found = GuardedBytes::find(Epoch.enter(), |guard| {
+            index.find(hash, key, guard).map(|(source, run)| (source, run.value))
         });
-        let value = found.and_then(|(location, range)| {
-            self.inner.segments.keep(location, range, guard).map(Value::guarded)
-        });
-        if value.is_none() {
-            self.check_absence()?;
+        match found {
+            Some(bytes) => Ok(Some(Value::guarded(bytes))),
+            None => self.check_absence().map(|()| None),
         }
-        Ok(value)
     }
 
     /// Nothing was found: also what a reader sees that is overtaken by a close.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{Store, Value};
 use crate::error::{Error, Result};
-use crate::io::PinnedBytes;
+use crate::io::{Epoch, PinnedBytes};
 use crate::ordered::{Collected, OrderedRun};
 use crate::range::KeyRange;
 
@@ -101,7 +101,7 @@ impl Store {
             // One instant: no write is published while the writer is held.
             let mut writer = self.inner.committer.lock();
             self.check()?;
-            let pins = self.inner.segments.snapshot(&self.inner.epoch.enter());
+            let pins = self.inner.segments.snapshot(&Epoch.enter());
             Collected::new(&mut writer.index, pins)?
         };
         collected.sort(range)

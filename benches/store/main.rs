@@ -1,0 +1,36 @@
+//! The figures of `docs/PERFORMANCE.md`: each measured beside the limit it is held against, in
+//! the same run. `cargo bench` runs all; names as arguments run some: `get set sync open memory`.
+//! `KVSTORE_BENCH_DIR` says where the files go, by default the system's temporary directory.
+
+mod limit;
+mod measure;
+mod workload;
+
+use std::path::PathBuf;
+
+use measure::Report;
+
+fn main() {
+    let chosen: Vec<String> =
+        std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|arg| arg == name);
+    let place =
+        std::env::var_os("KVSTORE_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let mut report = Report::new();
+    if wanted("get") {
+        workload::get(&place, &mut report);
+    }
+    if wanted("set") {
+        workload::set_os(&place, &mut report);
+    }
+    if wanted("open") {
+        workload::open(&place, &mut report);
+    }
+    if wanted("memory") {
+        workload::memory(&place, &mut report);
+    }
+    if wanted("sync") {
+        workload::set_sync(&place, &mut report);
+    }
+    report.print();
+}
