@@ -115,6 +115,12 @@ impl Committer {
         group.outcome(0)
     }
 
+    /// How many writes wait to be committed together.
+    #[cfg(test)]
+    pub(super) fn staged(&self) -> usize {
+        self.queue.lock().gathering.staged.writes.len()
+    }
+
     /// Hands the lead to the next group, if there is one. After a failed sync there is nothing
     /// to lead: those who wait are told.
     fn hand_on(&self, failure: Option<&Error>) {

@@ -10,6 +10,8 @@
 
 mod clock;
 mod group;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub(crate) use clock::Clock;

@@ -310,3 +310,6 @@ fn move_slot(index: &Index, table: &Table, location: Location, guard: &Guard<'_>
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
+use super::fork::ClosedInChildren;
 use super::mapping::{Mapping, Region};
 use super::{Access, Directory, File, FileSystem, HeldLock, Lock, LockAttempt, PAGE};
 use crate::error::{Error, Result};
@@ -146,7 +147,7 @@ impl Directory for RealDirectory {
         let mut handle = match opened {
             Ok(handle) => handle,
             Err(error) if error.kind() == ErrorKind::NotFound && !exclusive => {
-                return Ok(LockAttempt::Acquired(Box::new(RealLock(None))));
+                return Ok(LockAttempt::Acquired(Box::new(NoLock)));
             }
             Err(error) => return Err(Error::io("open the lock file", &path, error)),
         };
@@ -162,7 +163,7 @@ impl Directory for RealDirectory {
             record_holder(&mut handle)
                 .map_err(|error| Error::io("write the lock file", &path, error))?;
         }
-        Ok(LockAttempt::Acquired(Box::new(RealLock(Some(handle)))))
+        Ok(LockAttempt::Acquired(Box::new(RealLock(ClosedInChildren::new(handle)))))
     }
 }
 
@@ -178,11 +179,23 @@ fn record_holder(handle: &mut fs::File) -> io::Result<()> {
     handle.write_all(format!("{}\n", std::process::id()).as_bytes())
 }
 
-/// `flock` belongs to the open file description; closing the last descriptor releases it, and
-/// so does the kernel when the process dies.
-struct RealLock(#[expect(dead_code, reason = "held for its drop")] Option<fs::File>);
+/// `flock` belongs to the open file description: the kernel releases it when the process dies.
+struct RealLock(ClosedInChildren);
 
 impl HeldLock for RealLock {}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // Explicitly, since a child between `fork` and `exec` may have a copy of the descriptor.
+        // Should it fail, closing the file releases the lock as well.
+        drop(self.0.file().map(fs::File::unlock));
+    }
+}
+
+/// What a reader holds of a directory without a lock file, which no writer of ours has opened.
+struct NoLock;
+
+impl HeldLock for NoLock {}
 
 struct RealFile {
     path: PathBuf,

@@ -1,0 +1,89 @@
+//! Engine errors to Python exceptions.
+
+use std::path::Path;
+
+use kvstore::{Error, ErrorKind};
+use pyo3::call::PyCallArgs;
+use pyo3::exceptions::{PyMemoryError, PySystemError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
+
+/// The exception for `error`, with everything the engine knows about it.
+///
+/// A call that waited for the lock in vain is told apart by its caller: see [`lock_timeout`].
+#[cold]
+pub(crate) fn exception(py: Python<'_>, error: Error) -> PyErr {
+    let message = error.to_string();
+    let built = match error.kind() {
+        ErrorKind::InvalidArgument => return PyValueError::new_err(message),
+        ErrorKind::OutOfMemory => return PyMemoryError::new_err(message),
+        ErrorKind::Panic | ErrorKind::BufferTooSmall => return PySystemError::new_err(message),
+        ErrorKind::Io => storage_error(py, "StorageError", libc::EIO, &error),
+        ErrorKind::NoSpace => storage_error(py, "StorageError", libc::ENOSPC, &error),
+        ErrorKind::ReadOnly => storage_error(py, "ReadOnlyError", libc::EROFS, &error),
+        ErrorKind::Poisoned => storage_error(py, "PoisonedError", libc::EIO, &error),
+        ErrorKind::Indeterminate => storage_error(py, "IndeterminateError", libc::EIO, &error),
+        ErrorKind::Locked => locked_error(py, "LockedError", libc::EWOULDBLOCK, &error),
+        ErrorKind::Corrupt => {
+            let path = error.path().map(|path| path_str(py, path)).transpose();
+            path.and_then(|path| new(py, "CorruptionError", (message, path, error.offset())))
+        }
+        ErrorKind::Closed => new(py, "ClosedError", (message,)),
+        ErrorKind::Forked => new(py, "ForkedError", (message,)),
+        ErrorKind::TooLarge => new(py, "TooLargeError", (message,)),
+        ErrorKind::Unsupported => new(py, "UnsupportedError", (message,)),
+        _ => new(py, "Error", (message,)),
+    };
+    built.map_or_else(|failure| failure, PyErr::from_value)
+}
+
+/// The exception for an `open` that waited `lock_timeout` seconds for the lock.
+#[cold]
+pub(crate) fn lock_timeout(py: Python<'_>, error: Error) -> PyErr {
+    let built = locked_error(py, "LockTimeout", libc::ETIMEDOUT, &error);
+    built.map_or_else(|failure| failure, PyErr::from_value)
+}
+
+/// `path` as a Python `str`, undecodable bytes as surrogates, as `os.fsdecode` has them.
+pub(crate) fn path_str<'py>(py: Python<'py>, path: &Path) -> PyResult<Bound<'py, PyString>> {
+    Ok(path.as_os_str().into_pyobject(py)?)
+}
+
+/// An exception of a class below `OSError`; `errno` stands in where no system call failed.
+fn storage_error<'py>(
+    py: Python<'py>,
+    class: &str,
+    errno: i32,
+    error: &Error,
+) -> PyResult<Bound<'py, PyAny>> {
+    let errno = error.os_error().unwrap_or(errno);
+    let path = error.path().map(|path| path_str(py, path)).transpose()?;
+    new(py, class, (errno, error.to_string(), path))
+}
+
+fn locked_error<'py>(
+    py: Python<'py>,
+    class: &str,
+    errno: i32,
+    error: &Error,
+) -> PyResult<Bound<'py, PyAny>> {
+    let path = error.path().map(|path| path_str(py, path)).transpose()?;
+    let exception = new(py, class, (errno, error.to_string(), path))?;
+    exception.setattr("pid", error.lock_holder())?;
+    Ok(exception)
+}
+
+/// An instance of the class of this name in `kvstore._errors`.
+///
+/// The classes are written in Python because `create_exception!` cannot give a class two bases.
+fn new<'py>(
+    py: Python<'py>,
+    class: &str,
+    args: impl PyCallArgs<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let module =
+        MODULE.get_or_try_init(py, || py.import("kvstore._errors").map(Bound::unbind))?.bind(py);
+    module.getattr(class)?.call1(args)
+}

@@ -1,0 +1,49 @@
+//! The Python package `kvstore`: the extension module `kvstore._kvstore`.
+//!
+//! This crate translates and decides nothing that the engine should decide. One file per job:
+//!
+//! | file | owns |
+//! |---|---|
+//! | `open.rs` | `open()`, its flags and options |
+//! | `store.rs` | the class `Store`: every method, most of them one line |
+//! | `bulk.rs` | the calls that take many keys or pairs |
+//! | `equality.rs` | `==` between a store and another mapping |
+//! | `handle.rs` | the engine's handle, and when to release the interpreter lock around it |
+//! | `cursor.rs` | the iterators that `iter`, `reversed` and `scan` return |
+//! | `pin.rs` | the buffer behind `get_view` |
+//! | `bytes.rs` | Python objects to byte slices and back |
+//! | `errors.rs` | engine errors to the exceptions of `kvstore._errors` |
+//!
+//! The Python half, in `python/kvstore`, holds what Python expresses better: exceptions with
+//! several bases, and the views that `keys()`, `values()` and `items()` return.
+//!
+//! Docstrings are repeated in `python/kvstore/_kvstore.pyi` for editors; a test compares the two.
+
+#![deny(unsafe_code)]
+
+mod bulk;
+mod bytes;
+mod cursor;
+mod equality;
+mod errors;
+mod handle;
+mod open;
+mod pin;
+mod store;
+
+/// The compiled part of `kvstore`; import `kvstore` instead.
+#[pyo3::pymodule]
+mod _kvstore {
+    use pyo3::prelude::*;
+    use pyo3::types::PyModule;
+
+    #[pymodule_export]
+    use crate::open::open;
+    #[pymodule_export]
+    use crate::store::Store;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,249 @@
+//! `open()`, its flags and options.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use kvstore::{CloseCheckpoint, Durability, ErrorKind, MAX_LEN, Options};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::bulk::delete_all;
+use crate::errors;
+use crate::handle::Handle;
+use crate::store::Store;
+
+/// How long a wait for the directory's lock may go without looking for signals: Ctrl-C interrupts
+/// `open` after at most this.
+const LOCK_SLICE: Duration = Duration::from_millis(50);
+
+/// Opens the store in the directory `path`, recovering what an earlier process left.
+///
+/// `path` is a `str`, `bytes` or `os.PathLike`. `flag` is as in the `dbm` modules:
+///
+/// - `"c"` (the default): read and write, creating the directory if it is missing;
+/// - `"r"`: only read, the directory must exist; nothing in it changes, and several
+///   processes may have it open for reading at once, though none while one writes;
+/// - `"w"`: read and write, the directory must exist;
+/// - `"n"`: read and write, and always empty: what is there is deleted once the directory is
+///   locked. Only entries of the store go, unknown files stay. A process that is killed meanwhile
+///   leaves some of the old entries; a damaged store is an error, not a reason to discard it.
+///
+/// `durability` is what a write has survived when it returns: `"sync"` (the default) power
+/// loss, `"os"` the end of the process. `lock_timeout` is how many seconds to wait for another
+/// process to close the directory, `float("inf")` to wait for as long as it takes; Ctrl-C
+/// interrupts it. `max_key_len` and `max_value_len` refuse longer keys and values, in bytes.
+/// `close_checkpoint` says what `close` does with the log: `"auto"` writes a snapshot where that
+/// pays, `"always"` whenever something changed, `"never"` keeps the log.
+///
+/// Raises `LockedError` when another handle has the directory open for writing (`LockTimeout`
+/// after a wait), `CorruptionError` when the snapshot is damaged, `StorageError` when the
+/// system refuses, `UnsupportedError` when a newer version wrote the directory.
+///
+/// >>> with kvstore.open(directory, durability="os") as store:
+/// ...     store[b"user:1"] = b"alice"
+/// >>> with kvstore.open(directory, "r") as store:
+/// ...     store[b"user:1"]
+/// b'alice'
+/// >>> with kvstore.open(directory, "n") as store:
+/// ...     len(store)
+/// 0
+#[pyfunction]
+#[pyo3(
+    signature = (
+        path,
+        flag = Flag::Create,
+        *,
+        durability = Choice(Durability::Sync),
+        lock_timeout = LockTimeout(Some(Duration::ZERO)),
+        max_key_len = None,
+        max_value_len = None,
+        close_checkpoint = Choice(CloseCheckpoint::Auto)
+    ),
+    text_signature = "(path, flag='c', *, durability='sync', lock_timeout=0.0, max_key_len=None, \
+                      max_value_len=None, close_checkpoint='auto')"
+)]
+#[allow(clippy::too_many_arguments)] // it is the Python signature
+pub(crate) fn open(
+    py: Python<'_>,
+    path: DirectoryPath,
+    flag: Flag,
+    durability: Choice<Durability>,
+    lock_timeout: LockTimeout,
+    max_key_len: Option<&Bound<'_, PyAny>>,
+    max_value_len: Option<&Bound<'_, PyAny>>,
+    close_checkpoint: Choice<CloseCheckpoint>,
+) -> PyResult<Store> {
+    let options = Options::new()
+        .create(matches!(flag, Flag::Create | Flag::New))
+        .read_only(flag == Flag::Read)
+        .durability(durability.0)
+        .max_key_len(limit("max_key_len", max_key_len)?)
+        .max_value_len(limit("max_value_len", max_value_len)?)
+        .close_checkpoint(close_checkpoint.0);
+    // Flag "n" deletes through the engine, under its lock: removing files would bypass the lock,
+    // and could take files that are not the store's.
+    if flag == Flag::New && max_key_len.is_some() {
+        // The engine refuses to delete keys beyond its limit, so they go before there is one.
+        let unlimited = options.clone().max_key_len(MAX_LEN);
+        let engine = open_in_slices(py, &unlimited, &path.0, lock_timeout)?;
+        let emptied = py.detach(|| delete_all(&engine, durability.0).and_then(|()| engine.close()));
+        emptied.map_err(|error| errors::exception(py, error))?;
+    }
+    let engine = open_in_slices(py, &options, &path.0, lock_timeout)?;
+    if flag == Flag::New {
+        let emptied = py.detach(|| delete_all(&engine, durability.0));
+        emptied.map_err(|error| errors::exception(py, error))?;
+    }
+    Ok(Store::new(Handle::new(engine, durability.0)))
+}
+
+/// Opens `path`, waiting for its lock in slices so that signal handlers run between them.
+fn open_in_slices(
+    py: Python<'_>,
+    options: &Options,
+    path: &PathBuf,
+    timeout: LockTimeout,
+) -> PyResult<kvstore::Store> {
+    let start = Instant::now();
+    loop {
+        let left = match timeout.0 {
+            Some(timeout) => timeout.saturating_sub(start.elapsed()),
+            None => Duration::MAX,
+        };
+        let attempt = options.clone().lock_timeout(left.min(LOCK_SLICE));
+        let error = match py.detach(|| attempt.open(path)) {
+            Ok(engine) => return Ok(engine),
+            Err(error) => error,
+        };
+        if error.kind() != ErrorKind::Locked || timeout.0 == Some(Duration::ZERO) {
+            return Err(errors::exception(py, error));
+        }
+        if left <= LOCK_SLICE {
+            return Err(errors::lock_timeout(py, error));
+        }
+        py.check_signals()?;
+    }
+}
+
+/// The `flag` argument.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flag {
+    Read,
+    Write,
+    Create,
+    New,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Flag {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Flag> {
+        let flags = [("r", Flag::Read), ("w", Flag::Write), ("c", Flag::Create), ("n", Flag::New)];
+        choose("flag", &flags, &object)
+    }
+}
+
+/// An argument that names one of a few values.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice<T>(pub(crate) T);
+
+impl<'py> FromPyObject<'_, 'py> for Choice<Durability> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let names = [("sync", Durability::Sync), ("os", Durability::Os)];
+        choose("durability", &names, &object).map(Choice)
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Choice<CloseCheckpoint> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let names = [
+            ("auto", CloseCheckpoint::Auto),
+            ("always", CloseCheckpoint::Always),
+            ("never", CloseCheckpoint::Never),
+        ];
+        choose("close_checkpoint", &names, &object).map(Choice)
+    }
+}
+
+/// The value that `object` names, or an error that lists the names.
+fn choose<T: Copy>(what: &str, choices: &[(&str, T)], object: &Bound<'_, PyAny>) -> PyResult<T> {
+    let string = object.cast::<PyString>().ok();
+    let name = string.map(|string| string.to_cow()).transpose()?;
+    let found = choices.iter().find(|choice| name.as_deref() == Some(choice.0));
+    if let Some(&(_, value)) = found {
+        return Ok(value);
+    }
+    let names: Vec<_> = choices.iter().map(|choice| format!("'{}'", choice.0)).collect();
+    let message = format!("{what} must be one of {}, not {}", names.join(", "), object.repr()?);
+    Err(match name {
+        Some(_) => PyValueError::new_err(message),
+        None => PyTypeError::new_err(message),
+    })
+}
+
+/// The `lock_timeout` argument; `None` is forever.
+#[derive(Clone, Copy)]
+pub(crate) struct LockTimeout(Option<Duration>);
+
+impl<'py> FromPyObject<'_, 'py> for LockTimeout {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<LockTimeout> {
+        let message = || -> PyResult<String> {
+            let given = object.repr()?;
+            Ok(format!("lock_timeout must be a number of seconds, 0 or more, not {given}"))
+        };
+        let Ok(seconds) = object.extract::<f64>() else {
+            return Err(PyTypeError::new_err(message()?));
+        };
+        if seconds.is_nan() || seconds < 0.0 {
+            return Err(PyValueError::new_err(message()?));
+        }
+        // What is too long for a `Duration` is forever.
+        Ok(LockTimeout(Duration::try_from_secs_f64(seconds).ok()))
+    }
+}
+
+/// A length limit in bytes; `None` is the format's.
+fn limit(what: &str, given: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
+    let Some(given) = given else { return Ok(MAX_LEN) };
+    let error = match given.extract::<u64>() {
+        Ok(bytes) if bytes <= MAX_LEN => return Ok(bytes),
+        Ok(_) => None,
+        Err(error) => Some(error),
+    };
+    let repr = given.repr()?;
+    let message = format!("{what} must be None or an int from 0 to {MAX_LEN}, not {repr}");
+    Err(match error {
+        Some(error) if error.is_instance_of::<PyTypeError>(given.py()) => {
+            PyTypeError::new_err(message)
+        }
+        _ => PyValueError::new_err(message),
+    })
+}
+
+/// The `path` argument.
+pub(crate) struct DirectoryPath(PathBuf);
+
+impl<'py> FromPyObject<'_, 'py> for DirectoryPath {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<DirectoryPath> {
+        // `os.fsencode` takes exactly what paths may be, and names it in its TypeError.
+        let encoded = object.py().import("os")?.call_method1("fsencode", (object,))?;
+        let bytes = encoded.cast::<PyBytes>()?.as_bytes();
+        if bytes.is_empty() || bytes.contains(&0) {
+            let repr = object.repr()?;
+            let message = format!("path must name a directory, without null bytes, not {repr}");
+            return Err(PyValueError::new_err(message));
+        }
+        Ok(DirectoryPath(OsString::from_vec(bytes.to_vec()).into()))
+    }
+}

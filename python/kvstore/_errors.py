@@ -1,0 +1,87 @@
+"""The exceptions of the package.
+
+They are written in Python because most have two bases: the one that says whose error it is, and
+the built-in one that a caller who knows nothing of this package would catch.
+"""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """The base of every exception that a store raises about itself."""
+
+
+class ClosedError(Error, ValueError):
+    """The store was closed."""
+
+
+class ForkedError(Error, RuntimeError):
+    """The store was opened by the process that forked this one; open the directory here."""
+
+
+class UnsupportedError(Error):
+    """The directory uses a feature that this version does not know."""
+
+
+class TooLargeError(Error, ValueError):
+    """A key or a value is longer than the format, or an option of ``open``, allows."""
+
+
+class CorruptionError(Error):
+    """Bytes on disk are not what was written there.
+
+    ``path`` is the file and ``offset`` the byte in it, or ``None`` where that is not known.
+    """
+
+    path: str | None
+    offset: int | None
+
+    def __init__(self, message: str = "", path: str | None = None, offset: int | None = None):
+        super().__init__(message, path, offset)
+        self.path = path
+        self.offset = offset
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class _SystemError(Error, OSError):
+    """An error with ``errno``, ``strerror`` and ``filename``.
+
+    The engine's messages already name the file and the cause, so ``str`` does not repeat them.
+    """
+
+    def __str__(self) -> str:
+        return str(self.strerror) if self.strerror else super().__str__()
+
+
+class LockedError(_SystemError):
+    """Another handle has the directory open. ``pid`` is its process, or ``None`` if not known."""
+
+    pid: int | None = None
+
+
+class LockTimeout(LockedError, TimeoutError):
+    """The directory was still locked after ``lock_timeout`` seconds."""
+
+
+class StorageError(_SystemError):
+    """A system call failed, or the disk is full (``errno.ENOSPC``)."""
+
+
+class ReadOnlyError(StorageError):
+    """A write to a store that was opened with flag "r"."""
+
+
+class PoisonedError(StorageError):
+    """An earlier sync failed: the store serves reads only, until it is closed and opened again."""
+
+
+class IndeterminateError(StorageError):
+    """The sync of this write failed: it may or may not be there after the next open."""
+
+
+# They are the package's, wherever they are defined: for messages and for pickles.
+for _class in list(globals().values()):
+    if isinstance(_class, type) and issubclass(_class, Error):
+        _class.__module__ = "kvstore"

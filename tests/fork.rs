@@ -1,0 +1,76 @@
+//! A forked child cannot use its parent's store, nor harm it.
+
+#![allow(unsafe_code, reason = "forking is what is tested")]
+
+mod common;
+
+use common::{contents, directory, open};
+use kvstore::ErrorKind;
+
+/// Runs `child` in a forked process and returns its exit code.
+fn in_child(child: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the child runs on, with one thread, and leaves by `_exit`.
+    match unsafe { libc::fork() } {
+        0 => {
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(101);
+            // SAFETY: ends the child without running the parent's handlers.
+            unsafe { libc::_exit(code) }
+        }
+        pid => {
+            assert!(pid > 0, "fork");
+            let mut status = 0;
+            // SAFETY: waits for the child just made.
+            assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+            assert!(libc::WIFEXITED(status), "the child was killed: {status}");
+            libc::WEXITSTATUS(status)
+        }
+    }
+}
+
+#[test]
+fn every_call_in_a_forked_child_is_refused_and_the_parent_goes_on() {
+    let place = directory();
+    let store = open(place.path());
+    store.set("key", "value").unwrap();
+    let value = store.get("key").unwrap();
+    let code = in_child(|| {
+        let kinds = [
+            store.get("key").map(drop).unwrap_err().kind(),
+            store.set("key", "from the child").unwrap_err().kind(),
+            store.delete("key").map(drop).unwrap_err().kind(),
+            store.scan(..).next().unwrap().map(drop).unwrap_err().kind(),
+            store.sync().unwrap_err().kind(),
+            store.close().unwrap_err().kind(),
+        ];
+        let refused = kinds.iter().all(|kind| *kind == ErrorKind::Forked);
+        let clone = store.clone();
+        drop((clone, value));
+        // Still locked by the parent, also for the child.
+        let locked = kvstore::Store::open(place.path()).unwrap_err();
+        i32::from(!(refused && locked.kind() == ErrorKind::Locked))
+    });
+    assert_eq!(code, 0);
+    store.set("key", "from the parent").unwrap();
+    assert_eq!(contents(&store).len(), 1);
+    assert_eq!(kvstore::Store::open(place.path()).unwrap_err().kind(), ErrorKind::Locked);
+    store.close().unwrap();
+    open(place.path());
+}
+
+#[test]
+fn a_child_can_use_stores_of_its_own() {
+    let (parents, childs) = (directory(), directory());
+    let store = open(parents.path());
+    store.set("key", "value").unwrap();
+    let code = in_child(|| {
+        let own = open(childs.path());
+        for number in 0..1_000 {
+            own.set_with(format!("{number}"), "value", kvstore::Durability::Os).unwrap();
+        }
+        own.close().unwrap();
+        drop(store);
+        0
+    });
+    assert_eq!(code, 0);
+    assert_eq!(contents(&open(childs.path())).len(), 1_000);
+}

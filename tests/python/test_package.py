@@ -1,0 +1,173 @@
+"""The package as such: documentation that runs, stubs that are true, imports that need nothing."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import kvstore
+import pytest
+from kvstore import _errors, _kvstore, _views
+
+
+def documented() -> Iterator[tuple[str, Any]]:
+    """Everything public, by name, that may have a docstring."""
+    yield "kvstore", kvstore
+    for name in kvstore.__all__:
+        yield name, getattr(kvstore, name)
+    for owner in (kvstore.Store, _views.KeysView, _views.ValuesView, _views.ItemsView):
+        for name, member in vars(owner).items():
+            if not name.startswith("_"):
+                yield f"{owner.__name__}.{name}", member
+
+
+DOCUMENTED = dict(documented())
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_docstrings_exist_and_their_examples_run(name: str, tmp_path: Path) -> None:
+    if name == "__version__":
+        return
+    text = inspect.getdoc(DOCUMENTED[name])
+    assert text, f"{name} has no docstring"
+    data = str(tmp_path / "data")
+    with kvstore.open(tmp_path / "store", durability="os") as store:
+        names = {"kvstore": kvstore, "store": store, "directory": data}
+        test = doctest.DocTestParser().get_doctest(text, names, name, None, None)
+        report: list[str] = []
+        result = doctest.DocTestRunner(verbose=False).run(test, out=report.append)
+        assert result.failed == 0, "".join(report)
+    if isinstance(DOCUMENTED[name], type(kvstore.Store.get)) and not name.startswith("_"):
+        assert result.attempted > 0, f"{name} has no example"
+
+
+def stub_docstrings() -> Iterator[tuple[str, str | None]]:
+    stub = ast.parse(resources.files(kvstore).joinpath("_kvstore.pyi").read_text())
+    for node in stub.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name, ast.get_docstring(node)
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name, ast.get_docstring(node)
+            for member in node.body:
+                if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
+                    yield f"{node.name}.{member.name}", ast.get_docstring(member)
+
+
+def test_the_stub_repeats_the_docstrings() -> None:
+    found: dict[str, str] = {}
+    for name, text in stub_docstrings():
+        if text is not None:  # only the first overload has one
+            found[name] = text
+    for name, text in found.items():
+        if name == "Store":
+            runtime = inspect.getdoc(kvstore.Store)
+        else:
+            runtime = inspect.getdoc(DOCUMENTED[name])
+        assert runtime == text, name
+    public = {name for name in DOCUMENTED if name.startswith("Store.")} | {"Store", "open"}
+    assert set(found) == public
+
+
+SAMPLE = """
+from array import array
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+
+import kvstore
+
+
+def use(mapping: MutableMapping[bytes, bytes]) -> None:
+    mapping[b"a"] = b"b"
+
+
+with kvstore.open(Path("x"), "n", durability="os", lock_timeout=1) as store:
+    use(store)
+    store[bytearray(b"a")] = memoryview(b"x")
+    store[array("i", [1])] = b""
+    one: bytes = store[b"a"]
+    two: bytes | None = store.get(b"a")
+    three: bytes = store.get(b"a", b"")
+    four: bytes | int = store.get(b"a", 3)
+    five: list[bytes | None] = store.get_many([b"a", bytearray()])
+    six: Iterator[tuple[bytes, bytes]] = store.scan(prefix=b"x")
+    seven: int = store.stats()["records"]
+    eight: str | None = store.recovery_report()["quarantine"]
+    nine: bytes | None = store.pop(b"a", None)
+    ten: memoryview | None = store.get_view(b"a")
+    store.update({b"a": b"1"})
+    store.update([(b"a", b"b")])
+    store.update(store)
+    eleven: list[bytes] = list(reversed(store.keys()))
+    store["a"]  # type: ignore[index]
+    store.set(b"a", b"b", durability="fast")  # type: ignore[arg-type]
+    kvstore.open("x", flag="x")  # type: ignore[arg-type]
+    store.update(a=b"b")  # type: ignore[call-overload, arg-type, unused-ignore]
+try:
+    pass
+except kvstore.LockedError as error:
+    twelve: int | None = error.pid
+except kvstore.CorruptionError as error:
+    thirteen: int | None = error.offset
+"""
+
+
+def run(*arguments: str, directory: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=directory, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_types_hold_under_mypy_strict(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    (tmp_path / "sample.py").write_text(SAMPLE)
+    run("mypy", "--strict", "--cache-dir", str(tmp_path), "sample.py", directory=tmp_path)
+
+
+def test_the_stub_is_what_the_module_is(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    run("mypy.stubtest", "kvstore", directory=tmp_path)
+
+
+def test_the_package_is_whole() -> None:
+    files = {path.name for path in resources.files(kvstore).iterdir()}
+    assert {"__init__.py", "_kvstore.pyi", "py.typed"} <= files
+    assert all(hasattr(kvstore, name) for name in kvstore.__all__)
+    assert kvstore.__all__ == sorted(kvstore.__all__)
+    assert kvstore.__version__ == _kvstore.__version__
+    assert kvstore.Store.__module__ == "kvstore"
+    exceptions = {
+        name
+        for name, value in vars(_errors).items()
+        if isinstance(value, type) and not name.startswith("_")
+    }
+    assert exceptions <= set(kvstore.__all__)
+
+
+def test_importing_needs_nothing_but_the_package(tmp_path: Path) -> None:
+    """In an isolated interpreter, elsewhere, without the environment's variables."""
+    source = "import kvstore, sys; print(kvstore.__version__, sorted(sys.modules))"
+    paths = [str(Path(kvstore.__file__).parent.parent)]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {paths!r}; {source}"],
+        cwd=tmp_path,
+        env={"PATH": os.environ.get("PATH", "")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(kvstore.__version__)
+
+
+def test_the_extension_is_for_every_python_from_3_11_on() -> None:
+    assert _kvstore.__file__ is not None
+    assert _kvstore.__file__.endswith(".abi3.so")

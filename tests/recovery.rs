@@ -1,0 +1,304 @@
+//! What opening does after a crash: torn tails, damage, covered logs, hostile files.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Model, contents, golden, golden_contents, names, open, open_os};
+use kvstore::{CloseCheckpoint, ErrorKind, Options, Store};
+
+/// A directory with `count` records in the log, as a crash leaves it, and what it holds.
+fn crashed(count: u32) -> (tempfile::TempDir, Model) {
+    let directory = common::directory();
+    let store = open_os(directory.path());
+    let mut model = Model::new();
+    for number in 0..count {
+        let (key, value) = (format!("key:{number:04}"), format!("value of {number}"));
+        store.set(&key, &value).unwrap();
+        model.insert(key.into(), value.into());
+    }
+    drop(store);
+    (directory, model)
+}
+
+/// Length of the log without the zeros at its end.
+fn used_len(log: &[u8]) -> usize {
+    log.iter().rposition(|&byte| byte != 0).unwrap() + 1
+}
+
+/// The model that replaying only the first `entries` sets gives.
+fn first(model: &Model, entries: u64) -> Model {
+    model.iter().take(entries as usize).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+#[test]
+fn a_crash_without_a_torn_tail_loses_nothing_and_cuts_nothing() {
+    let (directory, model) = crashed(300);
+    let store = open(directory.path());
+    assert_eq!(contents(&store), model);
+    let report = store.recovery_report();
+    assert_eq!((report.log_records, report.snapshot_records, report.bytes_cut), (300, 0, 0));
+    assert_eq!((&report.quarantine, report.cut_offset), (&None, None));
+    assert!(!directory.path().join("quarantine").exists());
+}
+
+#[test]
+fn a_log_cut_at_any_byte_recovers_a_prefix_and_keeps_what_it_cut() {
+    let (directory, model) = crashed(6);
+    let log = fs::read(directory.path().join("wal.log")).unwrap();
+    let used = used_len(&log);
+    let mut last_records = 0;
+    for cut in 0..=used {
+        let torn = common::directory();
+        fs::write(torn.path().join("wal.log"), &log[..cut]).unwrap();
+        let store = open(torn.path());
+        let report = store.recovery_report().clone();
+        assert_eq!(contents(&store), first(&model, report.log_records), "cut at {cut}");
+        assert!(report.log_records >= last_records, "a longer log recovers no less");
+        last_records = report.log_records;
+        if let Some(quarantine) = &report.quarantine {
+            let kept = fs::read(quarantine).unwrap();
+            let offset = report.cut_offset.unwrap() as usize;
+            assert_eq!(kept.len() as u64, report.bytes_cut);
+            assert_eq!(kept, log[offset..offset + kept.len()], "the very bytes that were cut");
+            assert!(log[offset + kept.len()..cut].iter().all(|&byte| byte == 0));
+        }
+        // What is appended behind the cut survives.
+        store.set("after", "the cut").unwrap();
+        drop(store);
+        let again = open(torn.path());
+        assert_eq!(again.recovery_report().bytes_cut, 0, "cut before the first append");
+        assert_eq!(again.get("after").unwrap().as_deref(), Some(b"the cut".as_slice()));
+        assert_eq!(again.len() as u64, report.log_records + 1);
+    }
+    assert_eq!(last_records, 6);
+}
+
+#[test]
+fn damage_in_the_middle_keeps_the_prefix_and_quarantines_the_rest() {
+    let (directory, model) = crashed(20);
+    let path = directory.path().join("wal.log");
+    let mut log = fs::read(&path).unwrap();
+    let used = used_len(&log);
+    log[used / 2] ^= 0x40;
+    fs::write(&path, &log).unwrap();
+    let store = open(directory.path());
+    let report = store.recovery_report();
+    assert!(report.log_records > 5 && report.log_records < 15);
+    assert_eq!(contents(&store), first(&model, report.log_records));
+    let offset = report.cut_offset.unwrap() as usize;
+    assert_eq!(fs::read(report.quarantine.as_ref().unwrap()).unwrap(), log[offset..used]);
+    assert!(report.cut_reason.as_ref().unwrap().contains("checksum"));
+}
+
+#[test]
+fn a_foreign_log_is_quarantined_whole() {
+    let directory = common::directory();
+    fs::write(directory.path().join("wal.log"), b"this is not a log at all").unwrap();
+    let store = open(directory.path());
+    assert!(store.is_empty());
+    let report = store.recovery_report();
+    assert_eq!((report.bytes_cut, report.cut_offset), (24, Some(0)));
+    let kept = fs::read(report.quarantine.as_ref().unwrap()).unwrap();
+    assert_eq!(kept, b"this is not a log at all");
+}
+
+#[test]
+fn a_read_only_open_of_a_torn_log_serves_the_prefix_and_changes_nothing() {
+    let (directory, model) = crashed(5);
+    let path = directory.path().join("wal.log");
+    let log = fs::read(&path).unwrap();
+    let torn = &log[..used_len(&log) - 3];
+    fs::write(&path, torn).unwrap();
+    let before = names(directory.path());
+    let store = Options::new().read_only(true).open(directory.path()).unwrap();
+    assert_eq!(contents(&store), first(&model, 4));
+    assert!(store.recovery_report().bytes_cut > 0);
+    assert_eq!(store.recovery_report().quarantine, None);
+    drop(store);
+    assert_eq!(fs::read(&path).unwrap(), torn);
+    assert_eq!(names(directory.path()), before);
+}
+
+#[test]
+fn a_log_that_the_snapshot_covers_is_not_replayed_over_it() {
+    let directory = common::directory();
+    let path = directory.path().join("wal.log");
+    let store = open(directory.path());
+    store.set("key", "old").unwrap();
+    drop(store);
+    let covered = fs::read(&path).unwrap();
+    let store = open(directory.path());
+    store.set("key", "new").unwrap();
+    store.close().unwrap();
+    // As if the process had died between the snapshot's rename and the log's replacement.
+    fs::write(&path, covered).unwrap();
+    let store = open(directory.path());
+    assert_eq!(store.get("key").unwrap().as_deref(), Some(b"new".as_slice()));
+    assert_eq!(store.recovery_report().log_records, 0);
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0, "it was replaced by an empty log");
+}
+
+#[test]
+fn an_unfinished_snapshot_is_removed() {
+    let copy = golden("clean");
+    fs::write(copy.path().join("snapshot.dat.tmp"), b"half a snapsh").unwrap();
+    assert_eq!(contents(&open(copy.path())), golden_contents("clean"));
+    assert!(!copy.path().join("snapshot.dat.tmp").exists());
+}
+
+#[test]
+fn a_log_that_close_keeps_is_cut_to_its_entries_and_replayed() {
+    let directory = common::directory();
+    let keep = Options::new().close_checkpoint(CloseCheckpoint::Never);
+    let store = keep.open(directory.path()).unwrap();
+    store.set("a", "1").unwrap();
+    store.close().unwrap();
+    let log = fs::read(directory.path().join("wal.log")).unwrap();
+    assert_eq!(log.len(), used_len(&log), "no zeros are left at its end");
+    assert!(!directory.path().join("snapshot.dat").exists());
+    let store = keep.open(directory.path()).unwrap();
+    store.set("b", "2").unwrap();
+    assert_eq!(contents(&store).len(), 2);
+    store.close().unwrap();
+    assert_eq!(contents(&open(directory.path())).len(), 2);
+}
+
+#[test]
+fn closing_without_a_change_writes_nothing() {
+    let copy = golden("clean");
+    let modified = |name: &str| fs::metadata(copy.path().join(name)).unwrap().modified().unwrap();
+    let before = (modified("snapshot.dat"), modified("wal.log"));
+    open(copy.path()).close().unwrap();
+    assert_eq!((modified("snapshot.dat"), modified("wal.log")), before);
+}
+
+#[test]
+fn an_operation_of_a_newer_version_is_refused_by_name() {
+    let directory = common::directory();
+    let mut entry = b"KVLG\x11".to_vec();
+    entry.extend_from_slice(&[0; 8]); // timestamp
+    entry.extend_from_slice(&[0; 8]); // no key, no value
+    let checksum = crc32fast::hash(&entry);
+    entry.extend_from_slice(&checksum.to_be_bytes());
+    fs::write(directory.path().join("wal.log"), &entry).unwrap();
+    for options in [Options::new(), Options::new().read_only(true)] {
+        let error = options.open(directory.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("0x11"), "{error}");
+    }
+    assert_eq!(fs::read(directory.path().join("wal.log")).unwrap(), entry, "nothing was changed");
+}
+
+#[test]
+fn a_sealed_log_of_a_newer_version_is_refused_by_name() {
+    let directory = common::directory();
+    fs::write(directory.path().join("wal-17.log"), b"").unwrap();
+    let error = Store::open(directory.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("wal-17.log"), "{error}");
+}
+
+fn open_snapshot(bytes: &[u8]) -> kvstore::Result<usize> {
+    let directory = common::directory();
+    fs::write(directory.path().join("snapshot.dat"), bytes).unwrap();
+    Store::open(directory.path()).map(|store| store.len())
+}
+
+#[test]
+fn every_truncation_of_a_snapshot_is_corrupt_with_path_entry_and_offset() {
+    let whole = fs::read(common::golden_path("clean").join("snapshot.dat")).unwrap();
+    let count = open_snapshot(&whole).unwrap();
+    for len in (0..whole.len()).step_by(37).chain([0, 19, 20, whole.len() - 1]) {
+        let error = open_snapshot(&whole[..len]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{len}");
+        assert!(error.path().unwrap().ends_with("snapshot.dat"));
+        assert!(error.offset().unwrap() <= len as u64);
+        // A file long enough for the count breaks off in some entry.
+        if len > 20 + count * 12 {
+            assert!(error.to_string().contains("entry"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn flipped_bytes_anywhere_in_a_snapshot_are_corrupt() {
+    let whole = fs::read(common::golden_path("clean").join("snapshot.dat")).unwrap();
+    for at in (0..whole.len()).step_by(61) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0xFF;
+        assert_eq!(open_snapshot(&damaged).unwrap_err().kind(), ErrorKind::Corrupt, "{at}");
+    }
+}
+
+#[test]
+fn lengths_of_four_gibibytes_are_corrupt_and_allocate_nothing() {
+    let mut snapshot = b"KVSP".to_vec();
+    snapshot.extend_from_slice(&[0; 8]);
+    snapshot.extend_from_slice(&u32::MAX.to_be_bytes());
+    let checksum = crc32fast::hash(&snapshot);
+    snapshot.extend_from_slice(&checksum.to_be_bytes());
+    snapshot.extend_from_slice(&[0xFF; 64]);
+    let error = open_snapshot(&snapshot).unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (ErrorKind::Corrupt, Some(12)));
+    snapshot[12..16].copy_from_slice(&1_u32.to_be_bytes());
+    let checksum = crc32fast::hash(&snapshot[..16]);
+    snapshot[16..20].copy_from_slice(&checksum.to_be_bytes());
+    let error = open_snapshot(&snapshot).unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (ErrorKind::Corrupt, Some(20)));
+}
+
+#[test]
+fn what_follows_the_entries_of_a_snapshot_is_ignored() {
+    let mut whole = fs::read(common::golden_path("clean").join("snapshot.dat")).unwrap();
+    let count = open_snapshot(&whole).unwrap();
+    whole.extend_from_slice(b"KVSX a trailer of some newer version");
+    assert_eq!(open_snapshot(&whole).unwrap(), count);
+}
+
+#[test]
+fn a_corrupt_snapshot_leaves_the_directory_as_it_is() {
+    let copy = golden("crash");
+    let path = copy.path().join("snapshot.dat");
+    let mut snapshot = fs::read(&path).unwrap();
+    snapshot[100] ^= 1;
+    fs::write(&path, &snapshot).unwrap();
+    let log = fs::read(copy.path().join("wal.log")).unwrap();
+    assert_eq!(Store::open(copy.path()).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(fs::read(&path).unwrap(), snapshot);
+    assert_eq!(fs::read(copy.path().join("wal.log")).unwrap(), log);
+}
+
+#[test]
+fn a_value_of_many_windows_survives_a_crash() {
+    let directory = common::directory();
+    let store = open_os(directory.path());
+    let large = vec![0xA5; 9 << 20];
+    store.set("small", "1").unwrap();
+    store.set("large", &large).unwrap();
+    store.set("another", "2").unwrap();
+    drop(store);
+    let store = open(directory.path());
+    assert_eq!(store.get("large").unwrap().as_deref(), Some(large.as_slice()));
+    store.set("large", "now small").unwrap();
+    store.close().unwrap();
+    let store = open(directory.path());
+    assert_eq!(contents(&store).len(), 3);
+    assert!(log_len(directory.path()) == 0);
+}
+
+fn log_len(path: &Path) -> u64 {
+    fs::metadata(path.join("wal.log")).unwrap().len()
+}
+
+#[test]
+fn a_store_of_ten_keys_takes_little_room() {
+    let directory = common::directory();
+    let store = open(directory.path());
+    for number in 0..10 {
+        store.set(format!("key {number}"), "value").unwrap();
+    }
+    assert!(log_len(directory.path()) <= 64 << 10);
+    assert!(store.stats().index_bytes < 32 << 10);
+}
