@@ -180,6 +180,7 @@ pub fn set_sync(place: &Path, report: &mut Report) {
     let keys = random_keys(OPERATIONS * THREADS, 5);
     let entry = [7; 13 + 8 + KEY_LEN + VALUE.len() + 4];
     let (mut alone, mut limit, mut together) = (Vec::new(), Vec::new(), Vec::new());
+    let mut groups = Vec::new();
     for _ in 0..ROUNDS {
         // Interleaved in short turns, so that a slow spell of the disk meets both.
         let (mut library_time, mut limit_time) = (0.0, 0.0);
@@ -190,6 +191,7 @@ pub fn set_sync(place: &Path, report: &mut Report) {
         }
         alone.push(library_time / OPERATIONS as f64);
         limit.push(limit_time / OPERATIONS as f64);
+        let before = store.stats();
         together.push(per_operation(keys.len(), || {
             thread::scope(|scope| {
                 for keys in keys.chunks(OPERATIONS) {
@@ -198,10 +200,14 @@ pub fn set_sync(place: &Path, report: &mut Report) {
                 }
             });
         }));
+        let after = store.stats();
+        groups.push((after.writes - before.writes) as f64 / (after.groups - before.groups) as f64);
     }
     let (alone, limit, together) = (median(alone), median(limit), median(together));
     println!(
-        "  pwrite + fdatasync {limit:.0} ns, set {alone:.0} ns, set with {THREADS} threads {together:.0} ns"
+        "  pwrite + fdatasync {limit:.0} ns, set {alone:.0} ns, set with {THREADS} threads {together:.0} ns \
+         in groups of {:.0}",
+        median(groups)
     );
     report.at_most("set, Sync, 1 thread, against the bare disk", alone / limit, 1.15, "times");
     report.at_least("set, Sync, 32 threads, against 1", alone / together, 10.0, "times");

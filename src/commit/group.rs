@@ -7,8 +7,10 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::{self, Thread};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::writer::{Outcome, share};
 use super::{Staged, Write, Writer};
@@ -16,6 +18,9 @@ use crate::error::{Error, ErrorKind};
 
 /// A write with more bytes than this is not copied to be staged; it takes its turn alone.
 const STAGING_LIMIT: usize = 1 << 20;
+
+/// How often a leader lets others go first before it syncs.
+const MOST_YIELDS: usize = 8;
 
 /// The way in for every write.
 pub(crate) struct Committer {
@@ -34,25 +39,25 @@ struct Queue {
 #[derive(Default)]
 struct Gathering {
     staged: Staged,
+    /// The threads that wait, one for each staged write.
+    members: Vec<Thread>,
     group: Arc<Group>,
 }
 
-/// Where the members of a group wait.
+/// What the members of a group wait for.
 #[derive(Default)]
 struct Group {
-    progress: Mutex<Progress>,
-    /// Wakes the first member, to lead.
-    lead: Condvar,
-    /// Wakes the others, to take their outcomes.
-    done: Condvar,
+    /// One of the constants below. Stored with Release and loaded with Acquire: who sees
+    /// `FINISHED` sees the outcomes.
+    progress: AtomicU8,
+    /// One for each member once the group is finished; each takes its own.
+    outcomes: Mutex<Vec<Option<Outcome>>>,
 }
 
-#[derive(Default)]
-struct Progress {
-    lead: bool,
-    /// One for each member once the group is committed; each takes its own.
-    outcomes: Option<Vec<Option<Outcome>>>,
-}
+/// The first member is to lead.
+const LEAD: u8 = 1;
+/// The outcomes are there.
+const FINISHED: u8 = 2;
 
 impl Committer {
     pub(crate) fn new(writer: Writer) -> Committer {
@@ -83,88 +88,115 @@ impl Committer {
             self.hand_on(outcome.as_ref().err());
             return outcome;
         }
-        let position = queue.gathering.staged.writes.len();
-        if !queue.gathering.staged.push(write) {
+        let gathering = &mut queue.gathering;
+        if !gathering.staged.push(write) {
             let message = "no memory to queue the write; nothing of it was written";
             return Err(Error::new(ErrorKind::OutOfMemory, message));
         }
-        let group = queue.gathering.group.clone();
+        let position = gathering.members.len();
+        gathering.members.push(thread::current());
+        let group = gathering.group.clone();
         drop(queue);
-        if position == 0 { self.lead_when_told(&group) } else { group.outcome(position) }
+        if group.wait() == LEAD && position == 0 {
+            self.lead_gathered();
+        }
+        group.outcome(position)
     }
 
-    /// Waits to become leader, then commits the gathering group, whose first member this is.
-    fn lead_when_told(&self, group: &Group) -> Outcome {
-        {
-            let mut progress = group.progress.lock();
-            while !progress.lead && progress.outcomes.is_none() {
-                group.lead.wait(&mut progress);
-            }
-        }
-        if let Some(outcome) = group.take(0) {
-            return outcome;
-        }
+    /// Commits the gathering group, whose first member this thread is.
+    fn lead_gathered(&self) {
+        self.let_others_join();
         // Before the group is taken, so that it gathers while another write holds the lock.
         let mut writer = self.writer.lock();
-        let Gathering { staged, .. } = mem::take(&mut self.queue.lock().gathering);
-        let outcomes = writer.commit_group(&staged);
+        let gathered = mem::take(&mut self.queue.lock().gathering);
+        let outcomes = writer.commit_group(&gathered.staged);
         drop(writer);
         let failure = outcomes.iter().find_map(|outcome| outcome.as_ref().err());
-        self.hand_on(failure);
-        group.finish(outcomes);
-        group.outcome(0)
+        let failure = failure.map(|error| error.share(error.kind(), "the group before failed"));
+        gathered.finish(outcomes);
+        self.hand_on(failure.as_ref());
+    }
+
+    /// Lets threads that are about to write do so, as long as more come each time: the members
+    /// of the last group have just been woken, and would otherwise take turns with this one in
+    /// two groups of half the size. Gives up the processor, not time.
+    fn let_others_join(&self) {
+        let staged = || self.queue.lock().gathering.members.len();
+        let mut before = staged();
+        for _ in 0..MOST_YIELDS {
+            thread::yield_now();
+            let now = staged();
+            if now == before {
+                break;
+            }
+            before = now;
+        }
     }
 
     /// How many writes wait to be committed together.
     #[cfg(test)]
     pub(super) fn staged(&self) -> usize {
-        self.queue.lock().gathering.staged.writes.len()
+        self.queue.lock().gathering.members.len()
     }
 
     /// Hands the lead to the next group, if there is one. After a failed sync there is nothing
     /// to lead: those who wait are told.
     fn hand_on(&self, failure: Option<&Error>) {
         let mut queue = self.queue.lock();
-        if queue.gathering.staged.writes.is_empty() {
+        let Some(first) = queue.gathering.members.first() else {
             queue.led = false;
             return;
-        }
+        };
         match failure.filter(|error| error.kind() == ErrorKind::Indeterminate) {
             None => {
-                queue.gathering.group.progress.lock().lead = true;
-                queue.gathering.group.lead.notify_one();
+                let first = first.clone();
+                queue.gathering.group.progress.store(LEAD, Ordering::Release);
+                drop(queue);
+                first.unpark();
             }
             Some(error) => {
                 queue.led = false;
-                let Gathering { staged, group } = mem::take(&mut queue.gathering);
+                let gathered = mem::take(&mut queue.gathering);
                 drop(queue);
-                group.finish(share(error, ErrorKind::Indeterminate, staged.writes.len()));
+                let count = gathered.members.len();
+                gathered.finish(share(error, ErrorKind::Indeterminate, count));
             }
         }
     }
 }
 
+impl Gathering {
+    /// Gives every member its outcome. Each is woken by itself: waking them through a shared
+    /// condition would have them pass its lock from one to the next.
+    fn finish(self, outcomes: Vec<Outcome>) {
+        *self.group.outcomes.lock() = outcomes.into_iter().map(Some).collect();
+        self.group.progress.store(FINISHED, Ordering::Release);
+        for member in self.members {
+            member.unpark();
+        }
+    }
+}
+
 impl Group {
-    fn finish(&self, outcomes: Vec<Outcome>) {
-        self.progress.lock().outcomes = Some(outcomes.into_iter().map(Some).collect());
-        self.lead.notify_one();
-        self.done.notify_all();
+    /// Waits until the group is to be led or is finished.
+    fn wait(&self) -> u8 {
+        loop {
+            match self.progress.load(Ordering::Acquire) {
+                0 => thread::park(),
+                progress => return progress,
+            }
+        }
     }
 
-    /// Waits for the outcome of the member at `position`.
+    /// Waits for the outcome of the member at `position`, and takes it.
     fn outcome(&self, position: usize) -> Outcome {
-        let mut progress = self.progress.lock();
-        while progress.outcomes.is_none() {
-            self.done.wait(&mut progress);
+        while self.progress.load(Ordering::Acquire) != FINISHED {
+            thread::park();
         }
-        drop(progress);
-        self.take(position).unwrap_or_else(|| {
-            // A leader always gives every member an outcome, and each takes its own once.
+        let outcome = self.outcomes.lock().get_mut(position).and_then(Option::take);
+        outcome.unwrap_or_else(|| {
+            // A leader gives every member an outcome, and each takes its own once.
             Err(Error::new(ErrorKind::Indeterminate, "the outcome of the write was lost"))
         })
-    }
-
-    fn take(&self, position: usize) -> Option<Outcome> {
-        self.progress.lock().outcomes.as_mut()?.get_mut(position)?.take()
     }
 }
