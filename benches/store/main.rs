@@ -1,7 +1,9 @@
 //! The figures of `docs/PERFORMANCE.md`: each measured beside the limit it is held against, in
 //! the same run. `cargo bench` runs all; names as arguments run some: `get set sync open memory`.
-//! `KVSTORE_BENCH_DIR` says where the files go, by default the system's temporary directory.
+//! `KVSTORE_LIBRARY` says where libkvstore.so is, by default `target/release`; without it the C
+//! interface is not measured. `KVSTORE_BENCH_DIR` says where the files go, by default the system's temporary directory.
 
+mod c_interface;
 mod limit;
 mod measure;
 mod workload;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use kvstore::{CloseCheckpoint, Durability, Options, Store};
 
+use crate::c_interface::CStore;
 use crate::limit::{BareTable, SyncedFile};
 use crate::measure::{Latencies, Report, median, per_operation};
 
@@ -65,17 +66,26 @@ fn fill(path: &Path, keys: &[Key]) -> Store {
     store
 }
 
-/// Random gets: the library, a bare probe, and many keys at once, in turns.
+fn open_read_only(path: &Path) -> Store {
+    Options::new().read_only(true).open(path).unwrap()
+}
+
+/// Random gets: a bare probe, the library, through C, and many keys at once, in turns.
 pub fn get(place: &Path, report: &mut Report) {
     println!("random gets of {RECORDS} records");
     let directory = tempfile::tempdir_in(place).unwrap();
     let keys = random_keys(RECORDS, 1);
     fill(directory.path(), &keys).close().unwrap();
-    let store = open_os(directory.path());
+    let store = open_read_only(directory.path());
+    let library_path = std::env::var_os("KVSTORE_LIBRARY")
+        .map_or_else(|| Path::new("target/release/libkvstore.so").to_owned(), Into::into);
+    let c_store = CStore::open(&library_path, directory.path());
     let index_bytes = store.stats().index_bytes as usize;
     let bare = BareTable::new(&directory.path().join("snapshot.dat"), index_bytes);
     let order = shuffled(&keys, 2);
     let (mut library, mut limit, mut many) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut copying, mut through_c) = (Vec::new(), Vec::new());
+    let mut buffer = [0; VALUE.len()];
     for _ in 0..ROUNDS {
         limit.push(per_operation(RECORDS, || {
             for key in &order {
@@ -87,6 +97,19 @@ pub fn get(place: &Path, report: &mut Report) {
                 black_box(store.get(black_box(key)).unwrap().unwrap()[0]);
             }
         }));
+        copying.push(per_operation(RECORDS, || {
+            for key in &order {
+                buffer.copy_from_slice(&store.get(black_box(key)).unwrap().unwrap());
+                black_box(&buffer);
+            }
+        }));
+        if let Some(c_store) = &c_store {
+            through_c.push(per_operation(RECORDS, || {
+                for key in &order {
+                    black_box(c_store.get_into(black_box(key), &mut buffer));
+                }
+            }));
+        }
         many.push(per_operation(RECORDS, || {
             for keys in order.chunks(64) {
                 store
@@ -100,6 +123,13 @@ pub fn get(place: &Path, report: &mut Report) {
     let (library, limit, many) = (median(library), median(limit), median(many));
     println!("  bare probe {limit:.0} ns, get {library:.0} ns, get_many of 64 {many:.0} ns a key");
     report.at_most("random get, 1 thread, against a bare probe", library / limit, 1.3, "times");
+    if c_store.is_some() {
+        let (copying, through_c) = (median(copying), median(through_c));
+        println!("  get and copy {copying:.0} ns, kvstore_get_into {through_c:.0} ns");
+        report.at_most("random get through C, above Rust", through_c - copying, 40.0, "ns");
+    } else {
+        println!("  C is not measured: {} is not there; `make lib` builds it", library_path.display());
+    }
     report.at_least("get_many of 64, against single gets", library / many, 1.7, "times");
 }
 

@@ -31,6 +31,34 @@ impl Store {
         self.value(key, self.inner.index.hash(key))
     }
 
+    /// Calls `read` with the value of `key` and returns what it returns; `None` when there is no
+    /// value. The fastest way to look at a value or to copy it somewhere.
+    ///
+    /// # Errors
+    /// `Closed`; `Forked`.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// let store = kvstore::Store::open(directory.path())?;
+    /// store.set("key", "value")?;
+    /// assert_eq!(store.get_with("key", |value| value.len())?, Some(5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn get_with<R>(
+        &self,
+        key: impl AsRef<[u8]>,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>> {
+        self.inner.check()?;
+        let (key, index) = (key.as_ref(), &*self.inner.index);
+        let guard = Epoch.enter();
+        match index.find(index.hash(key), key, &guard) {
+            Some((_, run)) => Ok(Some(read(run.value))),
+            None => self.check_absence().map(|()| None),
+        }
+    }
+
     /// As [`get`](Store::get), for a value that is to be kept or given to another thread: it
     /// keeps its file mapped by a reference count, also after the store was closed.
     ///
