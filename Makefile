@@ -44,8 +44,9 @@ test_c: lib ## the tests of the C interface, in C and C++
 	KVSTORE_LIB_DIR=$(TARGET) tests/c/run.sh
 
 .PHONY: test_python
-test_python: python ## the tests of the Python package
+test_python: python lib ## the tests of the Python package
 	$(VENV)/bin/python -m pytest -q
+	$(VENV)/bin/python tests/readme.py
 
 .PHONY: test_race
 test_race: ## the C stress test under ThreadSanitizer

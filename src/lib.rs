@@ -22,7 +22,13 @@
 //! What is promised, and what is not, is in `docs/DESIGN.md`; the bytes on disk are described in
 //! `docs/FORMAT.md`, and the same directory can be opened from C and Python.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![deny(unsafe_code)] // allowed by name in the mapped-file part of `io`, the index, and `ffi`
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod checkpoint;
 mod commit;

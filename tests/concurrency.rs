@@ -152,9 +152,7 @@ fn a_reader_overtaken_by_close_is_told_so_and_never_that_a_key_is_absent() {
                     }
                 });
             }
-            scope.spawn(|| {
-                while store.set("key 7", "value").is_ok() {}
-            });
+            scope.spawn(|| while store.set("key 7", "value").is_ok() {});
             thread::yield_now();
             store.close().unwrap();
         });

@@ -4,7 +4,8 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::path::Path;
 use std::ptr;
 
-type Open = unsafe extern "C" fn(*const c_char, *const c_void, *mut *mut c_void, *mut *mut c_void) -> i32;
+type Open =
+    unsafe extern "C" fn(*const c_char, *const c_void, *mut *mut c_void, *mut *mut c_void) -> i32;
 type NewOptions = unsafe extern "C" fn() -> *mut c_void;
 type SetOption = unsafe extern "C" fn(*mut c_void, u32, u64, *mut *mut c_void) -> i32;
 type GetInto = unsafe extern "C" fn(

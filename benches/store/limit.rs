@@ -48,7 +48,7 @@ impl BareTable {
     }
 
     fn first_slot(&self, hash: u64) -> usize {
-        ((hash & 0xFFFF_FFFF) * (self.slots.len() / 8) as u64 >> 32) as usize * 8
+        (((hash & 0xFFFF_FFFF) * (self.slots.len() / 8) as u64) >> 32) as usize * 8
     }
 
     fn record(&self, at: usize) -> (&[u8], &[u8]) {

@@ -128,7 +128,10 @@ pub fn get(place: &Path, report: &mut Report) {
         println!("  get and copy {copying:.0} ns, kvstore_get_into {through_c:.0} ns");
         report.at_most("random get through C, above Rust", through_c - copying, 40.0, "ns");
     } else {
-        println!("  C is not measured: {} is not there; `make lib` builds it", library_path.display());
+        println!(
+            "  C is not measured: {} is not there; `make lib` builds it",
+            library_path.display()
+        );
     }
     report.at_least("get_many of 64, against single gets", library / many, 1.7, "times");
 }

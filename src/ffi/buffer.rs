@@ -70,8 +70,10 @@ pub unsafe extern "C" fn kvstore_get(
         // SAFETY: the rules for handles and bytes, kept by the caller.
         let (store, key) = unsafe { (store_of(store)?, bytes(key, key_len, "key")?) };
         out.require()?;
-        let Some(value) = store.get(key)? else { return Ok(KVSTORE_NOT_FOUND) };
-        out.set(kvstore_buffer::copy_of(&value)?);
+        let Some(copy) = store.get_with(key, kvstore_buffer::copy_of)? else {
+            return Ok(KVSTORE_NOT_FOUND);
+        };
+        out.set(copy?);
         Ok(KVSTORE_OK)
     };
     // SAFETY: the rule for outputs, kept by the caller.

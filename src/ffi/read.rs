@@ -58,28 +58,20 @@ pub unsafe extern "C" fn kvstore_get_into(
         if buffer.is_null() && capacity != 0 {
             return Err(Failure::NullBytes { what: "buffer", len: capacity });
         }
-        match store.get(key) {
-            // Borrowed where it was returned, not moved: the processor cannot forward the parts
-            // of it that were just stored to the wider loads of a move, waits for them, and so
-            // does not run ahead into the next call.
-            Ok(Some(ref value)) => {
-                let value: &[u8] = value;
-                out.set(value.len());
-                if value.len() > capacity {
-                    return Err(Failure::BufferTooSmall { needed: value.len(), capacity });
-                }
-                if !value.is_empty() {
-                    // SAFETY: the value fits into the buffer (checked), which is not NULL
-                    // (checked: capacity is not 0) and writable by the rule for outputs, kept by
-                    // the caller. It does not overlap the value, which lies in read-only memory
-                    // of the library.
-                    unsafe { ptr::copy_nonoverlapping(value.as_ptr(), buffer.cast(), value.len()) };
-                }
-                Ok(KVSTORE_OK)
+        let copied = store.get_with(key, |value| {
+            out.set(value.len());
+            if value.len() > capacity {
+                return Err(Failure::BufferTooSmall { needed: value.len(), capacity });
             }
-            Ok(None) => Ok(KVSTORE_NOT_FOUND),
-            Err(error) => Err(Failure::Engine(error)),
-        }
+            if !value.is_empty() {
+                // SAFETY: the value fits into the buffer (checked), which is not NULL (checked:
+                // capacity is not 0) and writable by the rule for outputs, kept by the caller. It
+                // does not overlap the value, which lies in read-only memory of the library.
+                unsafe { ptr::copy_nonoverlapping(value.as_ptr(), buffer.cast(), value.len()) };
+            }
+            Ok(KVSTORE_OK)
+        });
+        copied?.unwrap_or(Ok(KVSTORE_NOT_FOUND))
     };
     // SAFETY: the rule for outputs, kept by the caller.
     unsafe { boundary(error, body) }

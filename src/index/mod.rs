@@ -40,14 +40,14 @@ impl KeyHash {
     /// Fifteen bits that neither the shard nor the line is chosen by.
     #[inline]
     fn tag(self) -> u64 {
-        self.0 >> 41 & 0x7FFF
+        (self.0 >> 41) & 0x7FFF
     }
 
     /// The line to begin at among `lines`: multiply-shift instead of a mask, so that tables can
     /// have any size.
     #[inline]
     fn line(self, lines: usize) -> usize {
-        ((self.0 & 0xFFFF_FFFF) * lines as u64 >> 32) as usize
+        (((self.0 & 0xFFFF_FFFF) * lines as u64) >> 32) as usize
     }
 }
 

@@ -280,7 +280,7 @@ fn allocate(handle: &fs::File, from: u64, len: u64) -> io::Result<()> {
 
 /// Reserves by writing: bytes that exist already stay as they are.
 fn write_zeros(handle: &fs::File, from: u64, len: u64) -> io::Result<()> {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let mut at = from.max(handle.metadata()?.len());
     while at < len {
         let step = (len - at).min(ZEROS.len() as u64);

@@ -191,7 +191,7 @@ fn estimate_entries(log: &Mapping) -> Result<usize> {
         entries += 1;
     }
     // Nothing to go by when the first entry is longer than the sample.
-    Ok(if entries == 0 { 0 } else { log.len() / (at / entries) })
+    Ok(at.checked_div(entries).map_or(0, |mean| log.len() / mean))
 }
 
 /// The mark that opens a log, unless the Go store wrote it.
