@@ -107,10 +107,9 @@ impl Index {
     ) -> Option<(MappedBytes<'g>, Run<'g>)> {
         let mut record = None;
         let slot = self.shards[hash.shard()].find(hash, guard, |location| {
-            record = self
-                .segments
-                .at(location, guard)
-                .and_then(|source| Run::decode_if_key(&source, key).map(|run| (source, run)));
+            let Some(source) = self.segments.at(location, guard) else { return false };
+            source.prefetch_rest();
+            record = Run::decode_if_key(&source, key).map(|run| (source, run));
             record.is_some()
         })?;
         if slot.is_deleted() { None } else { record }

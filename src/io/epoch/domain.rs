@@ -110,20 +110,24 @@ impl Locked {
     }
 }
 
-/// The calling thread's slot, once it has one.
-struct Local(Cell<Option<&'static Slot>>);
-
 thread_local! {
-    static LOCAL: Local = const { Local(Cell::new(None)) };
+    /// The thread's slot, once it has one. Without a destructor, so that it can be had for as
+    /// long as the thread runs, and at the cost of a load.
+    static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+    /// Gives the slot back when the thread ends.
+    static AT_EXIT: AtExit = const { AtExit };
 }
 
-impl Drop for Local {
+struct AtExit;
+
+impl Drop for AtExit {
     fn drop(&mut self) {
-        match self.0.get() {
-            Some(slot) if slot.depth() == 0 => give_back(slot),
-            // A guard outlives this, in another of the thread's variables; it gives it back.
-            Some(slot) => slot.temporary.set(true),
-            None => {}
+        let Some(slot) = SLOT.get() else { return };
+        if slot.depth() == 0 {
+            give_back(slot);
+        } else {
+            // A guard outlives this, in another of the thread's variables, and will do it.
+            slot.temporary.set(true);
         }
     }
 }
@@ -131,18 +135,15 @@ impl Drop for Local {
 /// The calling thread's slot.
 #[inline]
 pub(super) fn current_slot() -> &'static Slot {
-    match LOCAL.try_with(|local| local.0.get()) {
-        Ok(Some(slot)) => slot,
-        _ => first_slot(),
-    }
+    SLOT.get().unwrap_or_else(first_slot)
 }
 
 #[cold]
 fn first_slot() -> &'static Slot {
-    let keep = |slot| LOCAL.try_with(|local| local.0.set(Some(slot))).is_ok();
     let slot = take_slot();
-    // A thread that is being torn down cannot keep one any more.
-    slot.temporary.set(!keep(slot));
+    // A thread whose destructors have run gives it back after each use.
+    slot.temporary.set(AT_EXIT.try_with(|_| ()).is_err());
+    SLOT.set(Some(slot));
     slot
 }
 
@@ -162,7 +163,10 @@ fn take_slot() -> &'static Slot {
     })
 }
 
+/// The calling thread, which holds no guard, does without `slot` from now on.
 fn give_back(slot: &'static Slot) {
+    SLOT.set(None);
+    slot.temporary.set(false);
     DOMAIN.with(|domain| domain.free.push(slot));
 }
 
@@ -212,7 +216,6 @@ pub(super) fn collect() {
 #[cold]
 pub(super) fn left_late(slot: &'static Slot) {
     if slot.is_temporary() {
-        slot.temporary.set(false);
         give_back(slot);
     }
     collect();
@@ -228,7 +231,7 @@ extern "C" fn after_fork_in_parent() {
 
 extern "C" fn after_fork_in_child() {
     // The other threads do not exist here, so none of them will ever leave.
-    let own = LOCAL.try_with(|local| local.0.get()).ok().flatten();
+    let own = SLOT.get();
     // SAFETY: `before_fork` took the lock on this thread.
     let domain = unsafe { &mut *DOMAIN.domain.get() };
     for &slot in &domain.slots {

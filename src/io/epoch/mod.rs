@@ -37,8 +37,11 @@ pub(crate) struct Epoch;
 
 /// While it lives, nothing that was reachable when it was entered is freed. Bound to its thread;
 /// entering again on the same thread costs a counter.
+///
+/// Empty on purpose: leaving looks the thread's slot up again. A pointer to it would be moved
+/// about in memory with what the guard protects, and the processor would have to wait for those
+/// moves, hence for the record, before it could run ahead into the next read.
 pub(crate) struct Guard<'a> {
-    slot: &'static Slot,
     /// Not `Send`: the slot is this thread's.
     unsend: PhantomData<(&'a (), *const ())>,
 }
@@ -55,7 +58,7 @@ impl Epoch {
             slot.entered.store(EPOCH.load(Ordering::Acquire), Ordering::Relaxed);
             barrier::light();
         }
-        Guard { slot, unsend: PhantomData }
+        Guard { unsend: PhantomData }
     }
 
     /// Takes `*slot` out, if it is not null, and drops the box when no guard can still see it.
@@ -92,10 +95,12 @@ impl Guard<'_> {
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
-        let depth = self.slot.depth() - 1;
-        self.slot.set_depth(depth);
+        // The one that `enter` used: it stays the thread's while `depth` is not 0.
+        let slot = current_slot();
+        let depth = slot.depth() - 1;
+        slot.set_depth(depth);
         if depth == 0 {
-            leave(self.slot);
+            leave(slot);
         }
     }
 }
