@@ -644,14 +644,12 @@ kvstore_status kvstore_cursor_next(kvstore_cursor *cursor,
                                    kvstore_error **error);
 
 /**
- * Moves over up to capacity pairs at once, for callers to whom every call is a cost. out is an
- * array of capacity pairs, of which *count are filled; they stay valid until the next call with
- * this cursor. A call returns fewer than capacity pairs at the end, and where the next ones are
- * large.
+ * Moves over up to capacity pairs at once, for callers to whom each call is a cost. out is an
+ * array of capacity pairs, of which *count are filled, without a copy; they stay valid until the
+ * next call with this cursor. A call may return fewer pairs than there are, but not none.
  *
- * KVSTORE_OK with *count at least 1; KVSTORE_DONE with *count 0 at the end;
- * KVSTORE_ERR_INVALID_ARGUMENT, also for a capacity of 0; or KVSTORE_ERR_OUT_OF_MEMORY, after
- * which the cursor has lost its place and should be closed.
+ * KVSTORE_OK with *count at least 1; KVSTORE_DONE with *count 0 at the end; or
+ * KVSTORE_ERR_INVALID_ARGUMENT, also for a capacity of 0.
  */
 kvstore_status kvstore_cursor_next_batch(kvstore_cursor *cursor,
                                          kvstore_pair *out,

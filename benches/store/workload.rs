@@ -89,17 +89,17 @@ pub fn get(place: &Path, report: &mut Report) {
     for _ in 0..ROUNDS {
         limit.push(per_operation(RECORDS, || {
             for key in &order {
-                black_box(bare.get(black_box(key)).unwrap()[0]);
+                black_box(bare.get(black_box(&key[..])).unwrap()[0]);
             }
         }));
         library.push(per_operation(RECORDS, || {
             for key in &order {
-                black_box(store.get(black_box(key)).unwrap().unwrap()[0]);
+                black_box(store.get(black_box(&key[..])).unwrap().unwrap()[0]);
             }
         }));
         copying.push(per_operation(RECORDS, || {
             for key in &order {
-                buffer.copy_from_slice(&store.get(black_box(key)).unwrap().unwrap());
+                buffer.copy_from_slice(&store.get(black_box(&key[..])).unwrap().unwrap());
                 black_box(&buffer);
             }
         }));

@@ -17,8 +17,6 @@ use super::store::{kvstore, store_of};
 pub struct kvstore_cursor {
     cursor: Cursor,
     keys_only: bool,
-    /// What the last batch lends out.
-    batch: Batch,
 }
 
 const _: () = {
@@ -68,11 +66,7 @@ pub unsafe extern "C" fn kvstore_cursor_open(
             Some(range) => unsafe { request_of(&range) }?,
             None => (KeyRange::all(), Direction::Ascending, false),
         };
-        let cursor = boxed(kvstore_cursor {
-            cursor: store.cursor(keys, direction)?,
-            keys_only,
-            batch: Batch::default(),
-        });
+        let cursor = boxed(kvstore_cursor { cursor: store.cursor(keys, direction)?, keys_only });
         if cursor.is_null() {
             return Err(Failure::OutOfMemory { bytes: size_of::<kvstore_cursor>() });
         }
@@ -123,14 +117,12 @@ pub unsafe extern "C" fn kvstore_cursor_next(
     unsafe { boundary(error, body) }
 }
 
-/// Moves over up to capacity pairs at once, for callers to whom every call is a cost. out is an
-/// array of capacity pairs, of which *count are filled; they stay valid until the next call with
-/// this cursor. A call returns fewer than capacity pairs at the end, and where the next ones are
-/// large.
+/// Moves over up to capacity pairs at once, for callers to whom each call is a cost. out is an
+/// array of capacity pairs, of which *count are filled, without a copy; they stay valid until the
+/// next call with this cursor. A call may return fewer pairs than there are, but not none.
 ///
-/// KVSTORE_OK with *count at least 1; KVSTORE_DONE with *count 0 at the end;
-/// KVSTORE_ERR_INVALID_ARGUMENT, also for a capacity of 0; or KVSTORE_ERR_OUT_OF_MEMORY, after
-/// which the cursor has lost its place and should be closed.
+/// KVSTORE_OK with *count at least 1; KVSTORE_DONE with *count 0 at the end; or
+/// KVSTORE_ERR_INVALID_ARGUMENT, also for a capacity of 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kvstore_cursor_next_batch(
     cursor: *mut kvstore_cursor,
@@ -150,70 +142,22 @@ pub unsafe extern "C" fn kvstore_cursor_next_batch(
                 "out is NULL or capacity is 0; pass an array of at least one kvstore_pair",
             ));
         }
-        cursor.fill_batch(capacity)?;
-        for (i, pair) in cursor.batch.pairs().enumerate() {
-            // SAFETY: a batch has at most `capacity` pairs, and `out` as many places, by the
+        let keys_only = cursor.keys_only;
+        let mut filled = 0;
+        for (key, value) in cursor.cursor.next_pairs(capacity) {
+            let value = if keys_only { &[] } else { value };
+            let pair =
+                kvstore_pair { key: kvstore_slice::of(key), value: kvstore_slice::of(value) };
+            // SAFETY: there are at most `capacity` pairs, and `out` has as many places, by the
             // rule for outputs, kept by the caller.
-            unsafe { out.add(i).write(pair) };
+            unsafe { out.add(filled).write(pair) };
+            filled += 1;
         }
-        let filled = cursor.batch.lens.len();
         out_count.set(filled);
         Ok(if filled == 0 { KVSTORE_DONE } else { KVSTORE_OK })
     };
     // SAFETY: the rule for outputs, kept by the caller.
     unsafe { boundary(error, body) }
-}
-
-/// When a batch holds this many bytes, it is returned even if there is room for more pairs.
-const BATCH_BYTES: usize = 1 << 20;
-
-/// Copies of the pairs of a batch: the engine lends one pair at a time.
-#[derive(Default)]
-struct Batch {
-    /// Key, value, key, value ...
-    bytes: Vec<u8>,
-    /// The lengths of each key and its value.
-    lens: Vec<(usize, usize)>,
-}
-
-impl Batch {
-    fn clear(&mut self) {
-        self.lens.clear();
-        self.bytes.clear();
-        // One huge value must not occupy memory for the rest of a long scan.
-        self.bytes.shrink_to(2 * BATCH_BYTES);
-    }
-
-    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), Failure> {
-        let more = key.len().saturating_add(value.len());
-        let reserved = self.bytes.try_reserve(more).and_then(|()| self.lens.try_reserve(1));
-        reserved.map_err(|_| Failure::OutOfMemory { bytes: more })?;
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value);
-        self.lens.push((key.len(), value.len()));
-        Ok(())
-    }
-
-    fn pairs(&self) -> impl Iterator<Item = kvstore_pair> {
-        let mut rest = self.bytes.as_slice();
-        self.lens.iter().map(move |&(key_len, value_len)| {
-            let (key, behind) = rest.split_at(key_len);
-            let (value, behind) = behind.split_at(value_len);
-            rest = behind;
-            kvstore_pair { key: kvstore_slice::of(key), value: kvstore_slice::of(value) }
-        })
-    }
-}
-
-impl kvstore_cursor {
-    fn fill_batch(&mut self, capacity: usize) -> Result<(), Failure> {
-        self.batch.clear();
-        while self.batch.lens.len() < capacity && self.batch.bytes.len() < BATCH_BYTES {
-            let Some((key, value)) = self.cursor.next_pair() else { break };
-            self.batch.push(key, if self.keys_only { &[] } else { value })?;
-        }
-        Ok(())
-    }
 }
 
 /// Frees a cursor; no slice that it lent must be used any more. NULL is allowed.

@@ -120,15 +120,34 @@ impl Cursor {
     /// call.
     #[inline]
     pub fn next_pair(&mut self) -> Option<(&[u8], &[u8])> {
-        let position = match self.direction {
-            Direction::Ascending => self.left.next(),
-            Direction::Descending => self.left.next_back(),
-        }?;
-        match self.direction {
-            Direction::Ascending => self.run.prefetch_after(position),
-            Direction::Descending => self.run.prefetch_before(position),
+        self.next_pairs(1).next()
+    }
+
+    /// The next pairs, at most `count`, all valid until the next call; none at the end. Those
+    /// that are not taken from the iterator are skipped.
+    #[inline]
+    pub fn next_pairs(&mut self, count: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let (run, direction) = (&self.run, self.direction);
+        let count = count.min(self.left.len());
+        let positions = match direction {
+            Direction::Ascending => self.left.start..self.left.start + count,
+            Direction::Descending => self.left.end - count..self.left.end,
+        };
+        match direction {
+            Direction::Ascending => self.left.start = positions.end,
+            Direction::Descending => self.left.end = positions.start,
         }
-        self.run.get(position).map(|(_, run)| (run.key, run.value))
+        (0..count).filter_map(move |step| {
+            let position = match direction {
+                Direction::Ascending => positions.start + step,
+                Direction::Descending => positions.end - 1 - step,
+            };
+            match direction {
+                Direction::Ascending => run.prefetch_after(position),
+                Direction::Descending => run.prefetch_before(position),
+            }
+            run.get(position).map(|(_, run)| (run.key, run.value))
+        })
     }
 
     /// How many records are still to come.

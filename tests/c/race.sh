@@ -24,12 +24,12 @@ RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sani
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-${CC:-cc} -g -O1 -Iinclude tests/c/stress.c -o "$work/stress" \
+${CC:-cc} -g -O1 -Iinclude tests/c/stress.c -o "$work/program" \
     "$build/$triple/debug/libkvstore.a" \
     -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -lpthread -ldl -lm -lrt
 cd "$work"
 for durability in os sync; do
-    TSAN_OPTIONS="halt_on_error=0 exitcode=66" ./stress "${1:-4}" "${2:-20000}" "$durability"
-    rm -rf stress.store
+    TSAN_OPTIONS="exitcode=66" ./program "${1:-4}" "${2:-20000}" "$durability"
+    rm -rf stress
 done
 echo "no data race found"

@@ -9,7 +9,7 @@
  * and in the end that the store holds exactly what each writer wrote last, now and after it was
  * closed and opened again.
  *
- *   stress [THREADS [OPERATIONS]]     of each kind, and of each thread; default 4 and 20000
+ *   stress [THREADS [OPERATIONS [os|sync]]]    of each kind, and of each thread; 4, 20000, os
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -258,17 +258,19 @@ static void check_all(const struct worker *writers) {
 int main(int argc, char **argv) {
     static void *(*const roles[])(void *) = {writer, reader, scanner};
     struct worker *workers;
+    uint64_t durability = KVSTORE_DURABILITY_OS;
     char what[256];
     long found = 0;
     int role, i;
 
     if (argc > 1) threads = atoi(argv[1]);
     if (argc > 2) operations = atol(argv[2]);
+    if (argc > 3 && strcmp(argv[3], "sync") == 0) durability = KVSTORE_DURABILITY_SYNC;
     CHECK(threads >= 1 && threads <= 99 && operations >= 1 && operations < 1000000000);
     workers = calloc((size_t)threads * 3, sizeof *workers);
     CHECK(workers != NULL);
 
-    store = check_open_with("stress", KVSTORE_OPTION_DURABILITY, KVSTORE_DURABILITY_OS);
+    store = check_open_with("stress", KVSTORE_OPTION_DURABILITY, durability);
     for (role = 0; role < 3; role++) {
         for (i = 0; i < threads; i++) {
             struct worker *worker = &workers[role * threads + i];
