@@ -4,9 +4,9 @@
 # The library is built with the sanitizer of Rust's own LLVM and linked, statically, with the
 # run-time library that comes with the Rust toolchain. The threads are those of the C program:
 # Rust's standard library is not instrumented, and the threads of its test harness would be
-# reported for what the sanitizer cannot see there. Within this library nothing needs to be
-# suppressed: what orders its threads are atomics, parking_lot (instrumented like the rest) and
-# pthread_create, which the sanitizer knows. See "Races" in docs/DESIGN.md.
+# reported for what the sanitizer cannot see there. Within this library one thing is suppressed
+# (tsan.supp); all else that orders its threads are atomics, parking_lot (instrumented like the
+# rest) and pthread_create, which the sanitizer knows. See "Races" in docs/DESIGN.md.
 #
 #   tests/c/race.sh [THREADS [OPERATIONS]]     of each kind, and of each thread; 4 and 20000
 set -eu
@@ -29,7 +29,7 @@ ${CC:-cc} -g -O1 -Iinclude tests/c/stress.c -o "$work/program" \
     -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -lpthread -ldl -lm -lrt
 cd "$work"
 for durability in os sync; do
-    TSAN_OPTIONS="exitcode=66" ./program "${1:-4}" "${2:-20000}" "$durability"
+    TSAN_OPTIONS="exitcode=66 suppressions=$root/tests/c/tsan.supp" ./program "${1:-4}" "${2:-20000}" "$durability"
     rm -rf stress
 done
 echo "no data race found"
