@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
-use crate::io::{Guard, Location, MappedBytes, Segments};
+use crate::io::{Guard, HeldSlice, Location, Segments};
 use crate::record::Run;
 use shard::Shard;
 use table::Slot;
@@ -97,22 +97,21 @@ impl Index {
         self.memory.load(Ordering::Relaxed) + SHARDS * size_of::<Shard>()
     }
 
-    /// The record of `key` and the mapped bytes it is in, unless it is absent or deleted.
+    /// The value of `key`, unless it is absent or deleted.
     #[inline]
     pub(crate) fn find<'g>(
         &'g self,
         hash: KeyHash,
         key: &[u8],
         guard: &'g Guard<'_>,
-    ) -> Option<(MappedBytes<'g>, Run<'g>)> {
-        let mut record = None;
+    ) -> Option<HeldSlice<'g>> {
+        let mut found = None;
         let slot = self.shards[hash.shard()].find(hash, guard, |location| {
             let Some(source) = self.segments.at(location, guard) else { return false };
-            source.prefetch_rest();
-            record = Run::decode_if_key(&source, key).map(|run| (source, run));
-            record.is_some()
+            found = Run::decode_if_key(&source, key).map(|run| source.hold(run.value));
+            found.is_some()
         })?;
-        if slot.is_deleted() { None } else { record }
+        if slot.is_deleted() { None } else { found }
     }
 
     /// Starts loading the line where `hash` would be.

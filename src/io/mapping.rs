@@ -16,7 +16,6 @@ use std::slice;
 use std::sync::Arc;
 
 use super::epoch::Guard;
-use super::prefetch::prefetch;
 use crate::error::{Error, Result};
 use crate::record::ByteSource;
 
@@ -216,16 +215,6 @@ pub(crate) struct MappedBytes<'a> {
     held: &'a HeldMapping,
 }
 
-impl MappedBytes<'_> {
-    /// Starts loading the cache lines behind the first one, which the caller reads at once: the
-    /// misses of a record that spans several then overlap.
-    #[inline]
-    pub(crate) fn prefetch_rest(&self) {
-        prefetch(self.start.wrapping_add(64));
-        prefetch(self.start.wrapping_add(128));
-    }
-}
-
 impl<'a> ByteSource<'a> for MappedBytes<'a> {
     #[inline]
     fn bytes(&self, start: usize, len: usize) -> Option<&'a [u8]> {
@@ -234,6 +223,21 @@ impl<'a> ByteSource<'a> for MappedBytes<'a> {
         }
         // SAFETY: as in `Mapping::bytes`; the mapping is borrowed for 'a.
         Some(unsafe { slice::from_raw_parts(self.start.add(start), len) })
+    }
+}
+
+/// Bytes of a mapping that is in the table of segments.
+#[derive(Clone, Copy)]
+pub(crate) struct HeldSlice<'a> {
+    pub(crate) bytes: &'a [u8],
+    held: &'a HeldMapping,
+}
+
+impl<'a> MappedBytes<'a> {
+    /// `bytes`, which came from `self`, together with what keeps them mapped.
+    #[inline]
+    pub(crate) fn hold(&self, bytes: &'a [u8]) -> HeldSlice<'a> {
+        HeldSlice { bytes, held: self.held }
     }
 }
 
@@ -252,10 +256,10 @@ impl<'a> GuardedBytes<'a> {
     #[inline]
     pub(crate) fn find(
         guard: Guard<'a>,
-        find: impl for<'g> FnOnce(&'g Guard<'a>) -> Option<(MappedBytes<'g>, &'g [u8])>,
+        find: impl for<'g> FnOnce(&'g Guard<'a>) -> Option<HeldSlice<'g>>,
     ) -> Option<GuardedBytes<'a>> {
-        let (source, bytes) = find(&guard)?;
-        let (bytes, held) = (NonNull::from(bytes), NonNull::from(source.held));
+        let HeldSlice { bytes, held } = find(&guard)?;
+        let (bytes, held) = (NonNull::from(bytes), NonNull::from(held));
         Some(GuardedBytes { bytes, held, _guard: guard })
     }
 

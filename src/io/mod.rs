@@ -15,7 +15,7 @@ pub(crate) use epoch::{Epoch, Guard};
 pub(crate) use fork::{fork_count, notice_forks};
 #[cfg(test)]
 pub(crate) use mapping::heap_mapping;
-pub(crate) use mapping::{GuardedBytes, MappedBytes, MappedTail, Mapping, PinnedBytes};
+pub(crate) use mapping::{GuardedBytes, HeldSlice, MappedTail, Mapping, PinnedBytes};
 pub(crate) use prefetch::prefetch;
 pub(crate) use real::RealFileSystem;
 pub(crate) use segments::{Location, SegmentId, SegmentPins, Segments};

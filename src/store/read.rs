@@ -54,7 +54,7 @@ impl Store {
         let (key, index) = (key.as_ref(), &*self.inner.index);
         let guard = Epoch.enter();
         match index.find(index.hash(key), key, &guard) {
-            Some((_, run)) => Ok(Some(read(run.value))),
+            Some(found) => Ok(Some(read(found.bytes))),
             None => self.check_absence().map(|()| None),
         }
     }
@@ -126,7 +126,7 @@ impl Store {
                 if found.is_none() {
                     self.check_absence()?;
                 }
-                visit(position, found.map(|(_, run)| run.value));
+                visit(position, found.map(|found| found.bytes));
                 position += 1;
             }
         }
@@ -163,9 +163,7 @@ impl Store {
     #[inline]
     fn value(&self, key: &[u8], hash: KeyHash) -> Result<Option<Value<'_>>> {
         let index = &*self.inner.index;
-        let found = GuardedBytes::find(Epoch.enter(), |guard| {
-            index.find(hash, key, guard).map(|(source, run)| (source, run.value))
-        });
+        let found = GuardedBytes::find(Epoch.enter(), |guard| index.find(hash, key, guard));
         match found {
             Some(bytes) => Ok(Some(Value::guarded(bytes))),
             None => self.check_absence().map(|()| None),
