@@ -1,23 +1,27 @@
 //! The limits: what the hardware does with nothing of the library around it.
 
 use std::fs::{File, OpenOptions};
-use std::hash::{BuildHasher, Hasher};
+use std::hash::Hasher;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use foldhash::fast::FixedState;
+use foldhash::SharedSeed;
+use foldhash::quality::FoldHasher;
 use memmap2::Mmap;
 
-/// A bare probe: the store's own snapshot file mapped, and one table of 64-bit slots of the
-/// size that the store's index has, with a tag and an offset in each. No guard, no growth, no
-/// error, no bounds of a second file: a hash, a line, a record.
+/// A bare probe: the store's own snapshot file mapped, and a table of the same shape as the
+/// store's index, of the same size, under the same hash. No guard, no growth, no second file, no
+/// deleted keys, no errors: a hash, a line, a record.
 pub struct BareTable {
-    slots: Vec<u64>,
+    shards: Vec<Vec<[u64; 8]>>,
     file: Mmap,
-    hasher: FixedState,
+    seed: u64,
+    shared_seed: SharedSeed,
 }
 
-const OFFSET_BITS: u32 = 48;
+const SHARDS: usize = 256;
+const OFFSET_BITS: u32 = 49;
+const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 
 impl BareTable {
     /// Over the records of `snapshot`, with `bytes` of slots.
@@ -25,30 +29,34 @@ impl BareTable {
         let file = File::open(snapshot).unwrap();
         // SAFETY: nobody changes the file while the benchmark runs.
         let file = unsafe { Mmap::map(&file) }.unwrap();
-        let mut table =
-            BareTable { slots: vec![0; bytes / 8], file, hasher: FixedState::with_seed(42) };
+        let mut table = BareTable {
+            shards: vec![vec![[0; 8]; bytes / 64 / SHARDS]; SHARDS],
+            file,
+            seed: 42,
+            shared_seed: SharedSeed::from_u64(42),
+        };
         let mut at = 20;
         while at < table.file.len() {
             let (key, value) = table.record(at);
             let (hash, next) = (table.hash(key), at + 12 + key.len() + value.len());
-            let mut slot = table.first_slot(hash);
-            while table.slots[slot] != 0 {
-                slot = (slot + 1) % table.slots.len();
-            }
-            table.slots[slot] = hash >> OFFSET_BITS << OFFSET_BITS | at as u64;
+            let shard = &mut table.shards[(hash >> 56) as usize];
+            let mut line = first_line(hash, shard.len());
+            let slot = loop {
+                match shard[line].iter().position(|&slot| slot == 0) {
+                    Some(position) => break &mut shard[line][position],
+                    None => line = (line + 1) % shard.len(),
+                }
+            };
+            *slot = tag(hash) << OFFSET_BITS | at as u64;
             at = next;
         }
         table
     }
 
     fn hash(&self, key: &[u8]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
+        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
         hasher.write(key);
         hasher.finish()
-    }
-
-    fn first_slot(&self, hash: u64) -> usize {
-        (((hash & 0xFFFF_FFFF) * (self.slots.len() / 8) as u64) >> 32) as usize * 8
     }
 
     fn record(&self, at: usize) -> (&[u8], &[u8]) {
@@ -60,21 +68,31 @@ impl BareTable {
 
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
         let hash = self.hash(key);
-        let mut slot = self.first_slot(hash);
+        let shard = &self.shards[(hash >> 56) as usize];
+        let mut line = first_line(hash, shard.len());
         loop {
-            let content = self.slots[slot];
-            if content == 0 {
-                return None;
-            }
-            if content >> OFFSET_BITS == hash >> OFFSET_BITS {
-                let (found, value) = self.record((content & ((1 << OFFSET_BITS) - 1)) as usize);
-                if found == key {
-                    return Some(value);
+            for &slot in &shard[line] {
+                if slot == 0 {
+                    return None;
+                }
+                if slot >> OFFSET_BITS == tag(hash) {
+                    let (found, value) = self.record((slot & OFFSET_MASK) as usize);
+                    if found == key {
+                        return Some(value);
+                    }
                 }
             }
-            slot = (slot + 1) % self.slots.len();
+            line = (line + 1) % shard.len();
         }
     }
+}
+
+fn tag(hash: u64) -> u64 {
+    (hash >> 41) & 0x7FFF
+}
+
+fn first_line(hash: u64, lines: usize) -> usize {
+    (((hash & 0xFFFF_FFFF) * lines as u64) >> 32) as usize
 }
 
 /// A preallocated file that entries are written to and synced one by one.
