@@ -8,12 +8,26 @@ use crate::range::KeyRange;
 use crate::record::{LOG_RUN_OFFSET, Run, decode_log_entry, decode_snapshot_entry};
 use crate::record::{SNAPSHOT_ENTRY_OVERHEAD, log_entry_len};
 use crate::recovery::replace_log;
-use crate::snapshot::SnapshotWriter;
+use crate::snapshot::{SnapshotWriter, UNFINISHED_NAME};
 
 /// Writes every live record to a new snapshot and puts an empty log in the old one's place.
 /// No write is under way: the caller holds the writer. After an error the old snapshot and the
 /// log, or the new snapshot and a log that it covers, are in place: either opens to the same.
 pub(crate) fn checkpoint(
+    directory: &dyn Directory,
+    writer: &mut Writer,
+    segments: &Segments,
+    snapshot_segment: Option<SegmentId>,
+) -> Result<()> {
+    write_snapshot(directory, writer, segments, snapshot_segment).inspect_err(|_| {
+        // Best effort: it may be what fills the disk, and the next open removes it anyway.
+        let _removed = directory.remove(UNFINISHED_NAME).is_ok();
+    })?;
+    replace_log(directory)?;
+    Ok(())
+}
+
+fn write_snapshot(
     directory: &dyn Directory,
     writer: &mut Writer,
     segments: &Segments,
@@ -25,13 +39,11 @@ pub(crate) fn checkpoint(
     let mut snapshot = SnapshotWriter::create(directory, timestamp, ordered.len())?;
     for position in 0..ordered.len() {
         ordered.prefetch_after(position);
-        let Some((location, run)) = ordered.get(position) else { break };
+        let (location, run) = ordered.get(position)?;
         verify(ordered.pins(), location, run, snapshot_segment)?;
         snapshot.push(run)?;
     }
-    snapshot.finish()?;
-    replace_log(directory)?;
-    Ok(())
+    snapshot.finish()
 }
 
 /// Checks the record against the checksum it was stored with, so that what memory or disk has

@@ -100,7 +100,7 @@ struct Fixture {
 
 fn fixture(file: &Arc<FakeFile>) -> Fixture {
     let segments = Arc::new(Segments::new());
-    let resume = Resume { end: 0, mark: Mark { generation: 1, base: 0 } };
+    let resume = Resume { end: 0, mark: Mark { generation: 1, base: 0 }, marked: true };
     let log = Log::resume(file.clone(), resume, segments.clone(), false).unwrap();
     let writer = IndexWriter::new(segments);
     let index = writer.index().clone();

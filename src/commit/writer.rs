@@ -42,12 +42,11 @@ impl Writer {
     pub(super) fn commit(&mut self, write: Write<'_>, sync: bool) -> Outcome {
         self.usable_log()?;
         self.index.reserve(write.hash)?;
-        let Some(location) = self.append(write, Clock::now(), || false)? else {
-            return Ok(false);
-        };
+        let location = self.append(write, Clock::now(), || false)?;
         if sync {
             self.sync()?;
         }
+        let Some(location) = location else { return Ok(false) };
         self.count_group(1);
         Ok(self.publish(write, location))
     }
@@ -73,13 +72,12 @@ impl Writer {
                 Err(error) => Err(error),
             });
         }
-        if appended.is_empty() {
-            return outcomes;
-        }
         if let Err(error) = self.sync() {
             return share(&error, ErrorKind::Indeterminate, staged.writes.len());
         }
-        self.count_group(appended.len() as u64);
+        if !appended.is_empty() {
+            self.count_group(appended.len() as u64);
+        }
         for Appended { position, write, location } in appended {
             outcomes[position] = Ok(self.publish(write, location));
         }
@@ -113,9 +111,14 @@ impl Writer {
         }
     }
 
-    /// Makes the log durable; an error means that nobody can tell what is on the disk.
+    /// Makes the log durable, also for a delete that wrote nothing: that the key is absent may
+    /// be due to a write that is not durable yet. An error means that nobody can tell what is on
+    /// the disk, whoever found the sync to fail.
     fn sync(&mut self) -> Result<()> {
-        self.usable_log()?.sync().map_err(|error| indeterminate(&error))
+        match &mut self.log {
+            Some(log) if !log.is_synced() => log.sync().map_err(|error| indeterminate(&error)),
+            _ => Ok(()),
+        }
     }
 
     fn count_group(&mut self, writes: u64) {

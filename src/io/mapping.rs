@@ -3,6 +3,8 @@
 //! Invariant, on which every slice below rests: **a byte that a slice has been given out for is
 //! never stored to again.** A log's bytes are stored once, through the one [`MappedTail`] over
 //! them, before any location in them is known to anybody; a snapshot's are never stored to.
+//! (One exception: recovery overwrites what it cuts from a damaged log, after copying it; a value
+//! that an earlier handle of this process pinned beyond the damage then reads as zeros.)
 //! Other processes keep out because of the directory's lock. What the library cannot exclude is
 //! a failing disk or a foreign program that shortens a mapped file: the kernel then answers a
 //! read with SIGBUS, as in every store that maps its data.

@@ -1,11 +1,12 @@
 //! Every system call that touches a file, behind traits, so that a simulated disk can stand in
 //! for the real one. Nothing outside this module names a file descriptor or `std::fs`.
 //!
-//! `unsafe` lives in [`mapping`] and its neighbours [`segments`] and [`epoch`] only: they hand out
-//! slices of mapped files, and free what readers have left.
+//! `unsafe` is for handing out slices of mapped files ([`mapping`], [`segments`]), freeing what
+//! readers have left ([`epoch`]), and the few system calls that the standard library lacks.
 
 mod epoch;
 mod fork;
+mod loaded;
 mod mapping;
 mod prefetch;
 mod real;
@@ -13,6 +14,7 @@ mod segments;
 
 pub(crate) use epoch::{Epoch, Guard};
 pub(crate) use fork::{fork_count, notice_forks};
+pub(crate) use loaded::LoadedBytes;
 #[cfg(test)]
 pub(crate) use mapping::heap_mapping;
 pub(crate) use mapping::{GuardedBytes, HeldSlice, MappedTail, Mapping, PinnedBytes};
@@ -57,6 +59,9 @@ pub(crate) trait Directory: Send + Sync {
 
     /// Makes creations, renames and removals in this directory durable.
     fn sync(&self) -> Result<()>;
+
+    /// Makes the directory's own name durable.
+    fn sync_parent(&self) -> Result<()>;
 
     /// Opens a directory in this one, creating it durably when missing.
     fn subdirectory(&self, name: &str) -> Result<Box<dyn Directory>>;

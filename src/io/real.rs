@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -26,7 +26,8 @@ impl FileSystem for RealFileSystem {
             Ok(found) if found.is_dir() => {}
             Ok(_) => {
                 let not = io::Error::from_raw_os_error(libc::ENOTDIR);
-                return Err(Error::io("open as a data directory", path, not));
+                return Err(Error::io("open as a data directory", path, not)
+                    .advise("give the path of a directory"));
             }
             Err(missing) if missing.kind() == ErrorKind::NotFound && create => {
                 create_directory_durably(path)?;
@@ -37,9 +38,12 @@ impl FileSystem for RealFileSystem {
             }
             Err(error) => return Err(Error::io("open the data directory", path, error)),
         }
-        let handle = fs::File::open(path)
-            .map_err(|error| Error::io("open the data directory", path, error))?;
-        Ok(Box::new(RealDirectory { path: path.to_path_buf(), handle }))
+        let failed = |error| Error::io("open the data directory", path, error);
+        // The process may change its working directory, and links may be set elsewhere, while
+        // the store is open.
+        let path = fs::canonicalize(path).map_err(failed)?;
+        let handle = fs::File::open(&path).map_err(failed)?;
+        Ok(Box::new(RealDirectory { path, handle }))
     }
 }
 
@@ -72,6 +76,22 @@ struct RealDirectory {
     handle: fs::File,
 }
 
+impl RealDirectory {
+    /// The path of the file called `name`, once it is sure that the directory still is where it
+    /// was opened: another one in its place must not be written to.
+    fn checked(&self, name: &str) -> Result<PathBuf> {
+        let failed = |error| Error::io("find the data directory again at", &self.path, error);
+        let identity = |found: fs::Metadata| (found.dev(), found.ino());
+        let opened = self.handle.metadata().map(identity).map_err(failed)?;
+        let present = fs::metadata(&self.path).map(identity).map_err(failed)?;
+        if opened != present {
+            let moved = io::Error::from(ErrorKind::NotFound);
+            return Err(failed(moved).advise("it was moved while the store was open"));
+        }
+        Ok(self.path.join(name))
+    }
+}
+
 impl Directory for RealDirectory {
     fn path(&self) -> &Path {
         &self.path
@@ -89,7 +109,7 @@ impl Directory for RealDirectory {
     }
 
     fn create(&self, name: &str) -> Result<Box<dyn File>> {
-        let path = self.path.join(name);
+        let path = self.checked(name)?;
         let handle = fs::OpenOptions::new()
             .read(true)
             .write(true)
@@ -112,12 +132,12 @@ impl Directory for RealDirectory {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
-        let (from, to) = (self.path.join(from), self.path.join(to));
+        let (from, to) = (self.checked(from)?, self.path.join(to));
         fs::rename(&from, &to).map_err(|error| Error::io("rename", &from, error))
     }
 
     fn remove(&self, name: &str) -> Result<()> {
-        let path = self.path.join(name);
+        let path = self.checked(name)?;
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(Error::io("remove", &path, error))
@@ -128,6 +148,13 @@ impl Directory for RealDirectory {
 
     fn sync(&self) -> Result<()> {
         sync_directory(&self.handle, &self.path)
+    }
+
+    fn sync_parent(&self) -> Result<()> {
+        let Some(parent) = self.path.parent() else { return Ok(()) };
+        let handle = fs::File::open(parent)
+            .map_err(|error| Error::io("open the directory", parent, error))?;
+        sync_directory(&handle, parent)
     }
 
     fn subdirectory(&self, name: &str) -> Result<Box<dyn Directory>> {
@@ -160,8 +187,8 @@ impl Directory for RealDirectory {
             Err(fs::TryLockError::Error(error)) => return Err(Error::io("lock", &path, error)),
         }
         if exclusive {
-            record_holder(&mut handle)
-                .map_err(|error| Error::io("write the lock file", &path, error))?;
+            // On a full disk there is no room for it, and nobody to whom it matters.
+            let _recorded = record_holder(&mut handle).is_ok();
         }
         Ok(LockAttempt::Acquired(Box::new(RealLock(ClosedInChildren::new(handle)))))
     }

@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use super::epoch::{Epoch, Guard};
 use super::mapping::{HeldMapping, MappedBytes, Mapping, PinnedBytes};
 use super::prefetch::prefetch;
+use crate::error::{Error, Result};
+use crate::record::Run;
 
 /// The number of a segment. 0 is never used, so that no location is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +156,24 @@ impl SegmentPins {
         if let Some(mapping) = self.mapping(location) {
             prefetch_record(mapping, location);
         }
+    }
+
+    /// The record at `location`.
+    ///
+    /// # Errors
+    /// `Corrupt` when its length fields lead out of the file.
+    #[inline]
+    pub(crate) fn record(&self, location: Location) -> Result<Run<'_>> {
+        let record = self.at(location).and_then(|source| Run::decode(&source));
+        record.ok_or_else(|| self.garbled(location))
+    }
+
+    /// The error for a record that can no longer be read.
+    #[cold]
+    pub(crate) fn garbled(&self, location: Location) -> Error {
+        let (path, offset) = self.describe(location);
+        let what = "a record cannot be read any more; check memory and disk, and open it again";
+        Error::corrupt(&path, offset, what)
     }
 
     /// `len` bytes of the file that begin `before` bytes before `location`: the whole entry that

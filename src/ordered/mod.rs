@@ -29,6 +29,15 @@ impl Collected {
             Error::new(ErrorKind::OutOfMemory, message)
         })?;
         index.for_each(|location| locations.push(location));
+        if locations.len() != count {
+            // Growing the index leaves out what it cannot read.
+            let message = format!(
+                "{} of {count} records cannot be read any more; close the store, which keeps the \
+                 log, check memory and disk, and open it again",
+                count.saturating_sub(locations.len())
+            );
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        }
         Ok(Collected { locations, pins })
     }
 
@@ -51,11 +60,14 @@ impl OrderedRun {
         self.locations.len()
     }
 
-    /// The record at `position`, with its location.
+    /// The record at `position`, which is below [`len`](OrderedRun::len), with its location.
+    ///
+    /// # Errors
+    /// `Corrupt` when its length fields have been garbled since it was read.
     #[inline]
-    pub(crate) fn get(&self, position: usize) -> Option<(Location, Run<'_>)> {
-        let location = *self.locations.get(position)?;
-        Some((location, Run::decode(&self.pins.at(location)?)?))
+    pub(crate) fn get(&self, position: usize) -> Result<(Location, Run<'_>)> {
+        let location = self.locations[position];
+        Ok((location, self.pins.record(location)?))
     }
 
     pub(crate) fn pins(&self) -> &SegmentPins {
@@ -81,8 +93,12 @@ impl OrderedRun {
     }
 
     /// Key and value at `position`, each pinned on its own.
-    pub(crate) fn pin(&self, position: usize) -> Option<(PinnedBytes, PinnedBytes)> {
+    pub(crate) fn pin(&self, position: usize) -> Result<(PinnedBytes, PinnedBytes)> {
         let (location, run) = self.get(position)?;
-        Some((self.pins.pin(location, run.key)?, self.pins.pin(location, run.value)?))
+        let pin = |bytes| self.pins.pin(location, bytes);
+        match (pin(run.key), pin(run.value)) {
+            (Some(key), Some(value)) => Ok((key, value)),
+            _ => Err(self.pins.garbled(location)),
+        }
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn sort_by_key(
         if let Some(&ahead) = locations.get(position + PREFETCH_DISTANCE) {
             pins.prefetch(ahead);
         }
-        let key = key_at(pins, location);
+        let key = pins.record(location)?.key;
         if range.contains(key) {
             entries.push(Entry::new(key, 0, location));
         }
@@ -82,7 +82,7 @@ pub(super) fn sort_by_key(
 }
 
 fn key_at(pins: &SegmentPins, location: Location) -> &[u8] {
-    // A collected location is readable for as long as its pins live.
+    // It was decoded before; a key garbled since is sorted somewhere, and noticed when read.
     pins.at(location).and_then(|source| Run::decode_key(&source)).unwrap_or_default()
 }
 
@@ -146,6 +146,7 @@ mod tests {
             offsets.push(bytes.len());
             bytes.extend_from_slice(&(key.len() as u32).to_be_bytes());
             bytes.extend_from_slice(key);
+            bytes.extend_from_slice(&0_u32.to_be_bytes());
         }
         let segments = Segments::new();
         let segment = segments.install(heap_mapping(bytes)).unwrap();

@@ -17,7 +17,7 @@ use crate::index::IndexWriter;
 use crate::io::{Access, Directory, File, MAX_FILE_LEN, Mapping, SegmentId, Segments};
 use crate::options::{Durability, Options};
 use crate::record::{LOG_RUN_OFFSET, Mark, Operation, decode_log_entry, log_entry_len};
-use crate::snapshot::{self, UNFINISHED_NAME};
+use crate::snapshot::{self, SNAPSHOT_NAME, UNFINISHED_NAME};
 use crate::wal::{LOG_NAME, Log, Resume, scan};
 use replay::Replay;
 
@@ -72,16 +72,23 @@ pub(crate) fn recover(
     let log = if options.read_only {
         None
     } else {
+        // What an earlier process renamed or created may not be durable yet, and is built on.
+        directory.sync()?;
+        if snapshot.is_none() && file.is_none() {
+            directory.sync_parent()?;
+        }
         let (file, state) = match (file, state) {
             (Some(file), Some(state)) => (file, state),
             // There is none, or the snapshot covers it: then a process died between putting the
             // snapshot in force and replacing the log.
             _ => (replace_log(directory)?, EMPTY_LOG),
         };
+        let marked = state.mark.is_some() || state.end == 0;
         let mark = state
             .mark
             .unwrap_or_else(|| Mark { generation: clock.tick(Clock::now()).unsigned_abs(), base });
-        Some(resume_log(file, Resume { end: state.end, mark }, options, segments)?)
+        let resume = Resume { end: state.end, mark, marked };
+        Some(resume_log(file, resume, options, segments)?)
     };
     let writer = Writer { log, index, clock, writes: 0, groups: 0 };
     Ok(Recovered { writer, snapshot, report })
@@ -148,12 +155,25 @@ fn load_log(
     }
     let mapping = file.map(0, len, Access::ReadOnly)?;
     let mark = opening_mark(&mapping)?;
-    if mark.is_some_and(|mark| mark.base < base) {
-        return Ok(None);
+    if let Some(mark) = mark {
+        if mark.base > base {
+            let what = format!(
+                "it builds on a snapshot of time {}, and {SNAPSHOT_NAME} is missing or older; \
+                 nothing was changed; put that snapshot back",
+                mark.base
+            );
+            return Err(Error::corrupt(file.path(), 0, what));
+        }
+        // Entries newer than the snapshot come from a program that does not know marks; the
+        // whole log can be replayed over the snapshot, since it begins before it.
+        if mark.base < base && latest_timestamp(&mapping)? <= base {
+            return Ok(None);
+        }
     }
     let segment = install(segments, &mapping, file.path())?;
     let mut state = LogState { end: 0, mark, last_timestamp: 0 };
-    index.presize(estimate_entries(&mapping)?)?;
+    // Without the memory for it, replay gets as far as it really needs to.
+    let _presized = index.presize(estimate_entries(&mapping)?).is_ok();
     let mut replay = Replay::of_log(index, segment);
     let log_end = scan(&mapping, |at, operation, entry| {
         state.last_timestamp = state.last_timestamp.max(entry.timestamp);
@@ -176,6 +196,16 @@ fn load_log(
         }
     }
     Ok(Some(state))
+}
+
+/// The time of the latest entry of a log, 0 when it has none.
+fn latest_timestamp(log: &Mapping) -> Result<i64> {
+    let mut latest = 0;
+    scan(log, |_, _, entry| {
+        latest = latest.max(entry.timestamp);
+        Ok(())
+    })?;
+    Ok(latest)
 }
 
 /// About how many entries the log has, judged by those at its beginning; no more than entries of

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use super::SNAPSHOT_NAME;
 use crate::error::{Error, Result};
-use crate::io::{Access, Directory, MAX_FILE_LEN, Mapping};
+use crate::io::{Access, Directory, LoadedBytes, MAX_FILE_LEN, Mapping};
 use crate::record::{
     Malformed, Run, SNAPSHOT_ENTRY_OVERHEAD, SNAPSHOT_HEADER_LEN, SnapshotHeader,
     decode_snapshot_entry, decode_snapshot_header,
 };
-use crate::wal::loaded_bytes;
 
 /// A snapshot whose header has been checked, mapped and read from the disk.
 pub(crate) struct LoadedSnapshot {
@@ -36,7 +35,7 @@ pub(crate) fn load(directory: &dyn Directory) -> Result<Option<LoadedSnapshot>> 
         return Err(corrupt(path, 0, what));
     }
     let mapping = file.map(0, len, Access::ReadOnly)?;
-    let header = match decode_snapshot_header(loaded_bytes(&mapping)?) {
+    let header = match LoadedBytes::new(&mapping).decode_at(0, decode_snapshot_header)? {
         Ok(header) => header,
         Err(Malformed::Magic(found)) => {
             let what = format!("it begins with {found:#010x}, so it is not a snapshot");
@@ -62,10 +61,10 @@ impl LoadedSnapshot {
         &'m self,
         mut visit: impl FnMut(usize, Run<'m>) -> Result<()>,
     ) -> Result<()> {
-        let bytes = self.mapping.bytes(0, self.mapping.len()).unwrap_or_default();
+        let mut loaded = LoadedBytes::new(&self.mapping);
         let mut at = SNAPSHOT_HEADER_LEN;
         for number in 0..self.header.count {
-            let run = decode_snapshot_entry(&bytes[at..]).map_err(|malformed| {
+            let run = loaded.decode_at(at, decode_snapshot_entry)?.map_err(|malformed| {
                 let what = format!("in entry {number} of {}, {malformed}", self.header.count);
                 corrupt(self.mapping.path(), at as u64, what)
             })?;

@@ -41,6 +41,7 @@ impl<'d> SnapshotWriter<'d> {
 
     /// Adds an entry; keys come in ascending order.
     pub(crate) fn push(&mut self, run: Run<'_>) -> Result<()> {
+        self.entries_left = self.entries_left.checked_sub(1).ok_or_else(miscounted)?;
         let len = SNAPSHOT_ENTRY_OVERHEAD + run.key.len() + run.value.len();
         let start = self.buffer.len();
         if self.written + (start + len) as u64 > MAX_FILE_LEN {
@@ -53,7 +54,6 @@ impl<'d> SnapshotWriter<'d> {
         }
         self.buffer.resize(start + len, 0);
         encode_snapshot_entry(&mut self.buffer[start..], run);
-        self.entries_left = self.entries_left.saturating_sub(1);
         if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 
@@ -64,13 +64,20 @@ impl<'d> SnapshotWriter<'d> {
         Ok(())
     }
 
-    /// Makes the snapshot durable and puts it in force. Returns its length in bytes.
-    pub(crate) fn finish(mut self) -> Result<u64> {
-        debug_assert_eq!(self.entries_left, 0, "fewer entries than the header counts");
+    /// Makes the snapshot durable and puts it in force.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        if self.entries_left != 0 {
+            return Err(miscounted());
+        }
         self.flush()?;
         self.file.sync_data()?;
         self.directory.rename(UNFINISHED_NAME, SNAPSHOT_NAME)?;
-        self.directory.sync()?;
-        Ok(self.written)
+        self.directory.sync()
     }
+}
+
+/// A snapshot that would not open must never be put in force.
+fn miscounted() -> Error {
+    let message = "the number of records changed while the snapshot was written; the log is kept";
+    Error::new(ErrorKind::Corrupt, message)
 }

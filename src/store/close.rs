@@ -37,12 +37,12 @@ impl Inner {
     }
 
     /// Leaves the directory in the state that the options ask for.
-    fn settle(&self, writer: &mut Writer, log: Log) -> Result<()> {
+    fn settle(&self, writer: &mut Writer, mut log: Log) -> Result<()> {
         log.syncer().check()?;
         let choice = self.options.close_checkpoint;
         let unchanged = log.end() == 0 && self.snapshot.is_some();
         if unchanged {
-            return Ok(());
+            return log.finish();
         }
         let snapshot_bytes = self.snapshot.map_or(0, |snapshot| snapshot.bytes);
         let short = snapshot_bytes > LARGE_SNAPSHOT && log.end() < snapshot_bytes / KEPT_LOG_RATIO;
@@ -54,6 +54,11 @@ impl Inner {
         if keep {
             return log.finish();
         }
+        if !log.is_marked() {
+            // Should the process die before the log is replaced, the next one cannot tell that
+            // the snapshot covers it, and replays it: then none of it may be missing.
+            log.sync()?;
+        }
         let snapshot_segment = self.snapshot.map(|snapshot| snapshot.segment);
         let directory = &*self.directory;
         checkpoint(directory, writer, &self.segments, snapshot_segment)
@@ -62,8 +67,8 @@ impl Inner {
 
     fn explain(&self, error: &Error) -> Error {
         let lead = format!(
-            "the snapshot of {} could not be written; the log has every record and the next open \
-             replays it",
+            "the snapshot and the new log of {} could not be written; nothing is lost, and the \
+             next open tries again",
             self.path().display()
         );
         error.share(error.kind(), &lead)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,6 @@ pub(super) struct Inner {
     pub(super) options: Options,
     pub(super) directory: Box<dyn Directory>,
     pub(super) snapshot: Option<SnapshotInForce>,
-    /// Bytes of the snapshot in force, for statistics.
-    pub(super) snapshot_bytes: AtomicU64,
     report: RecoveryReport,
     pub(super) lock: Mutex<Option<Box<dyn HeldLock>>>,
 }
@@ -57,7 +55,6 @@ impl Inner {
             options: options.clone(),
             directory,
             snapshot,
-            snapshot_bytes: AtomicU64::new(snapshot.map_or(0, |snapshot| snapshot.bytes)),
             report,
             lock: Mutex::new(Some(lock)),
         })
@@ -152,10 +149,15 @@ impl Inner {
         let hash = self.index.hash(key);
         self.index.prefetch_line(hash, &Epoch.enter());
         let write = Write { change, key, value, hash };
-        match durability {
+        let outcome = match durability {
             Durability::Os => self.committer.commit(write),
             Durability::Sync => self.committer.commit_synced(write),
-        }
+        };
+        outcome.map_err(|error| match error.kind() {
+            // Overtaken by a close; this one names the directory.
+            ErrorKind::Closed => self.closed_error(),
+            _ => error,
+        })
     }
 
     pub(super) fn sync(&self) -> Result<()> {

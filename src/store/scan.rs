@@ -28,7 +28,8 @@ impl Store {
     ///
     /// # Errors
     /// The first item is an error, and the only one, when the store is closed (`Closed`,
-    /// `Forked`) or memory cannot be had (`OutOfMemory`).
+    /// `Forked`), memory cannot be had (`OutOfMemory`) or a record cannot be read any more
+    /// (`Corrupt`).
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -76,7 +77,8 @@ impl Store {
     /// record of the store, and then sorts the keys that lie in the range.
     ///
     /// # Errors
-    /// `Closed`; `Forked`; `OutOfMemory`.
+    /// `Closed`; `Forked`; `OutOfMemory`; `Corrupt` when a record cannot be read any more. Should
+    /// memory or disk garble a record's lengths only afterwards, the cursor passes it over.
     ///
     /// ```
     /// use kvstore::{Direction, Store};
@@ -146,7 +148,8 @@ impl Cursor {
                 Direction::Ascending => run.prefetch_after(position),
                 Direction::Descending => run.prefetch_before(position),
             }
-            run.get(position).map(|(_, run)| (run.key, run.value))
+            // All were read when the cursor was opened; see `Store::cursor`.
+            run.get(position).ok().map(|(_, run)| (run.key, run.value))
         })
     }
 
@@ -177,7 +180,7 @@ impl Pairs {
         }
         let (run, position) = (self.run.as_ref()?, self.left.next()?);
         run.prefetch_after(position);
-        run.pin(position).map(Ok)
+        Some(run.pin(position))
     }
 
     fn next_back(&mut self) -> Option<Result<(PinnedBytes, PinnedBytes)>> {
@@ -186,7 +189,7 @@ impl Pairs {
         }
         let (run, position) = (self.run.as_ref()?, self.left.next_back()?);
         run.prefetch_before(position);
-        run.pin(position).map(Ok)
+        Some(run.pin(position))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -1,7 +1,5 @@
 //! Figures about an open store.
 
-use std::sync::atomic::Ordering;
-
 use super::Store;
 
 /// Figures about an open store, at about one instant.
@@ -45,8 +43,7 @@ impl Store {
         Stats {
             records: inner.index.len() as u64,
             log_bytes: log.map_or(0, |log| log.end()),
-            // Relaxed: a figure on its own.
-            snapshot_bytes: inner.snapshot_bytes.load(Ordering::Relaxed),
+            snapshot_bytes: inner.snapshot.map_or(0, |snapshot| snapshot.bytes),
             index_bytes: inner.index.memory() as u64,
             writes: writer.writes,
             groups: writer.groups,

@@ -78,22 +78,32 @@ impl Growth {
 
     fn map_window(&self, state: &mut GrowthState, end: u64, needed: u64) -> Result<Window> {
         if state.reserved < needed {
-            let len = if needed <= state.len { state.len } else { allocation(state.len, needed) };
-            let least = needed.next_multiple_of(PAGE);
-            let reserved = match self.file.allocate(state.reserved, len) {
-                // Not as much as would be good, but perhaps as much as must be.
-                Err(error) if error.kind() == ErrorKind::NoSpace && least < len => {
-                    self.file.allocate(state.reserved, least).map(|()| least)?
-                }
-                result => result.map(|()| len)?,
-            };
-            state.reserved = reserved;
-            state.len = state.len.max(reserved);
+            state.reserved = self.reserve(state, needed)?;
+            state.len = state.len.max(state.reserved);
         }
         let file_offset = end - end % PAGE;
         let mapping =
             self.file.map(file_offset, state.reserved - file_offset, Access::ReadWrite)?;
         Ok(Window { mapping, file_offset })
+    }
+}
+
+impl Growth {
+    /// Reserves disk space for the bytes up to `needed` and beyond, and returns up to where. On
+    /// a disk that is nearly full it asks for half as much beyond, and half of that, and so on:
+    /// what is left is used up in few windows.
+    fn reserve(&self, state: &GrowthState, needed: u64) -> Result<u64> {
+        let least = needed.next_multiple_of(PAGE);
+        let mut len = if needed <= state.len { state.len } else { allocation(state.len, needed) };
+        loop {
+            match self.file.allocate(state.reserved, len) {
+                Ok(()) => return Ok(len),
+                Err(error) if error.kind() == ErrorKind::NoSpace && least < len => {
+                    len = least + ((len - least) / 2 / PAGE * PAGE);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

@@ -12,8 +12,10 @@ use crate::record::{LOG_RUN_OFFSET, Mark, Operation, Run, encode_log_entry, log_
 pub(crate) struct Resume {
     /// Where the next entry goes; all before it is valid, all behind it is zero.
     pub(crate) end: u64,
-    /// What the log's marks say.
+    /// What the log's marks are to say.
     pub(crate) mark: Mark,
+    /// Whether such a mark opens it, or will.
+    pub(crate) marked: bool,
 }
 
 /// A log that is appended to, by one thread at a time.
@@ -22,6 +24,7 @@ pub(crate) struct Log {
     syncer: Arc<Syncer>,
     file: Arc<dyn File>,
     mark: Mark,
+    marked: bool,
     window: Option<CurrentWindow>,
     /// Offset in the file of the next entry.
     end: u64,
@@ -55,6 +58,7 @@ impl Log {
             syncer: Arc::new(Syncer::new(file.clone())),
             file,
             mark: resume.mark,
+            marked: resume.marked,
             window: None,
             end: resume.end,
             synced: 0,
@@ -70,6 +74,11 @@ impl Log {
 
     pub(crate) fn syncer(&self) -> &Arc<Syncer> {
         &self.syncer
+    }
+
+    /// Whether a mark opens the log, which tells what snapshot it builds on.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.marked
     }
 
     /// Whether every appended byte is known to be on the disk.
@@ -167,12 +176,18 @@ impl Log {
         Ok(Location::new(segment, start + LOG_RUN_OFFSET))
     }
 
-    /// Cuts off the zeros behind the last entry, after a final sync: for a log that is kept. No
-    /// record lies there, so nobody reads there, whoever still has the file mapped.
+    /// Cuts off the zeros behind the last entry, after a final sync: for a log that is kept, or
+    /// was never used. No record lies there, so nobody reads there, whoever still has the file
+    /// mapped.
     pub(crate) fn finish(mut self) -> Result<()> {
         // Its thread must not touch pages beyond the new end.
         self.ahead = None;
-        self.sync()?;
+        if !self.is_synced() {
+            self.sync()?;
+        }
+        if self.file.len()? == self.end {
+            return Ok(());
+        }
         self.file.truncate(self.end)?;
         self.syncer.sync()
     }

@@ -9,13 +9,15 @@
 //!
 //! The log does as it is told: when to sync and what to publish is the business of `commit`.
 
+use crate::io::{MAX_FILE_LEN, PAGE};
+
 mod ahead;
 mod append;
 mod scan;
 mod syncer;
 
 pub(crate) use append::{Log, Resume};
-pub(crate) use scan::{LogEnd, loaded_bytes, scan};
+pub(crate) use scan::{LogEnd, scan};
 pub(crate) use syncer::Syncer;
 
 /// The name of the log that is appended to.
@@ -31,7 +33,7 @@ const DOUBLING_LIMIT: u64 = 64 << 20;
 /// How long the file should be made when `needed` bytes do not fit into `len`.
 fn allocation(len: u64, needed: u64) -> u64 {
     let step = len.clamp(FIRST_ALLOCATION, DOUBLING_LIMIT.max(len / 4));
-    (len + step).max(needed).next_multiple_of(crate::io::PAGE)
+    (len + step).max(needed).next_multiple_of(PAGE).min(MAX_FILE_LEN)
 }
 
 #[cfg(test)]
@@ -46,7 +48,7 @@ mod tests {
         assert_eq!(allocation(1 << 30, 0), (1 << 30) + (256 << 20));
         assert_eq!(allocation(64 << 10, 10 << 20), 10 << 20);
         let (mut len, mut windows) = (0, 0);
-        while len < crate::io::MAX_FILE_LEN {
+        while len < MAX_FILE_LEN {
             len = allocation(len, 0);
             windows += 1;
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::Mapping;
+use crate::io::{LoadedBytes, Mapping};
 use crate::record::{LogEntry, Malformed, Operation, decode_log_entry};
 
 /// Where and why a log stops decoding.
@@ -18,9 +18,6 @@ pub(crate) struct LogEnd {
     pub(crate) reason: Option<Malformed>,
 }
 
-/// How much is read from the disk at a time, ahead of decoding.
-const LOAD_STEP: usize = 4 << 20;
-
 /// Calls `visit` with every valid entry and its offset, up to the first invalid byte. Entries
 /// begin at a file's start, so offsets in the file and in `log` are the same.
 ///
@@ -31,13 +28,12 @@ pub(crate) fn scan<'m>(
     log: &'m Mapping,
     mut visit: impl FnMut(usize, Operation, LogEntry<'m>) -> Result<()>,
 ) -> Result<LogEnd> {
-    let bytes = loaded_bytes(log)?;
+    let mut loaded = LoadedBytes::new(log);
     let mut at = 0;
     loop {
-        let rest = &bytes[at..];
-        let entry = match decode_log_entry(rest) {
+        let entry = match loaded.decode_at(at, decode_log_entry)? {
             Ok(entry) => entry,
-            Err(reason) => return Ok(end_at(at, rest, reason)),
+            Err(reason) => return end_at(at, &mut loaded, reason),
         };
         let Some(operation) = Operation::from_code(entry.operation) else {
             return Err(unknown_operation(log.path(), at, entry.operation));
@@ -47,18 +43,20 @@ pub(crate) fn scan<'m>(
     }
 }
 
-/// The mapping's bytes, all read from the disk.
-pub(crate) fn loaded_bytes(mapping: &Mapping) -> Result<&[u8]> {
-    for start in (0..mapping.len()).step_by(LOAD_STEP) {
-        mapping.load(start, LOAD_STEP)?;
+fn end_at(at: usize, loaded: &mut LoadedBytes<'_>, reason: Malformed) -> Result<LogEnd> {
+    let (mut garbage, mut checked) = (0, at);
+    loop {
+        let bytes = &loaded.bytes()[checked..];
+        if let Some(last) = bytes.iter().rposition(|&byte| byte != 0) {
+            garbage = checked + last + 1 - at;
+        }
+        checked += bytes.len();
+        if !loaded.load_more()? {
+            break;
+        }
     }
-    Ok(mapping.bytes(0, mapping.len()).unwrap_or_default())
-}
-
-fn end_at(at: usize, rest: &[u8], reason: Malformed) -> LogEnd {
-    let garbage = rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
     let reason = (garbage > 0).then_some(reason);
-    LogEnd { offset: at as u64, garbage, reason }
+    Ok(LogEnd { offset: at as u64, garbage: garbage as u64, reason })
 }
 
 fn unknown_operation(path: &Path, at: usize, operation: u8) -> Error {
