@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
-use crate::io::{Guard, HeldSlice, Location, Segments};
+use crate::io::{Guard, Location, Segments};
 use crate::record::Run;
 use shard::Shard;
 use table::Slot;
@@ -104,11 +104,11 @@ impl Index {
         hash: KeyHash,
         key: &[u8],
         guard: &'g Guard<'_>,
-    ) -> Option<HeldSlice<'g>> {
+    ) -> Option<&'g [u8]> {
         let mut found = None;
         let slot = self.shards[hash.shard()].find(hash, guard, |location| {
             let Some(source) = self.segments.at(location, guard) else { return false };
-            found = Run::decode_if_key(&source, key).map(|run| source.hold(run.value));
+            found = Run::decode_if_key(&source, key).map(|run| run.value);
             found.is_some()
         })?;
         if slot.is_deleted() { None } else { found }

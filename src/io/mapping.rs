@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
@@ -164,10 +165,10 @@ pub(crate) struct PinnedBytes {
 
 impl PinnedBytes {
     /// Pins `bytes`, a slice of `mapping`; `None` when it is not one.
-    pub(crate) fn new(mapping: Arc<Mapping>, bytes: &[u8]) -> Option<PinnedBytes> {
+    pub(crate) fn new(mapping: &Arc<Mapping>, bytes: &[u8]) -> Option<PinnedBytes> {
         let start = (bytes.as_ptr() as usize).checked_sub(mapping.base.as_ptr() as usize)?;
         mapping.bytes(start, bytes.len())?;
-        Some(PinnedBytes { start, len: bytes.len(), mapping })
+        Some(PinnedBytes { start, len: bytes.len(), mapping: mapping.clone() })
     }
 }
 
@@ -205,7 +206,8 @@ impl HeldMapping {
     #[inline]
     pub(super) fn bytes_from(&self, start: usize) -> Option<MappedBytes<'_>> {
         let len = self.len.checked_sub(start)?;
-        Some(MappedBytes { start: self.base.wrapping_add(start), len, held: self })
+        let start = self.base.wrapping_add(start);
+        Some(MappedBytes { start, len, mapping: PhantomData })
     }
 }
 
@@ -214,7 +216,7 @@ impl HeldMapping {
 pub(crate) struct MappedBytes<'a> {
     start: *const u8,
     len: usize,
-    held: &'a HeldMapping,
+    mapping: PhantomData<&'a Mapping>,
 }
 
 impl<'a> ByteSource<'a> for MappedBytes<'a> {
@@ -228,28 +230,13 @@ impl<'a> ByteSource<'a> for MappedBytes<'a> {
     }
 }
 
-/// Bytes of a mapping that is in the table of segments.
-#[derive(Clone, Copy)]
-pub(crate) struct HeldSlice<'a> {
-    pub(crate) bytes: &'a [u8],
-    held: &'a HeldMapping,
-}
-
-impl<'a> MappedBytes<'a> {
-    /// `bytes`, which came from `self`, together with what keeps them mapped.
-    #[inline]
-    pub(crate) fn hold(&self, bytes: &'a [u8]) -> HeldSlice<'a> {
-        HeldSlice { bytes, held: self.held }
-    }
-}
-
 /// Bytes of a mapped file that stay valid while this lives, by its guard: no copy, no shared
 /// counter. Bound to its thread.
+///
+/// Two words, so that it is returned in registers: what is passed through memory in parts and
+/// read back whole has the processor wait for it.
 pub(crate) struct GuardedBytes<'a> {
     bytes: NonNull<[u8]>,
-    /// In the table of segments.
-    held: NonNull<HeldMapping>,
-    /// Keeps both alive.
     _guard: Guard<'a>,
 }
 
@@ -258,19 +245,10 @@ impl<'a> GuardedBytes<'a> {
     #[inline]
     pub(crate) fn find(
         guard: Guard<'a>,
-        find: impl for<'g> FnOnce(&'g Guard<'a>) -> Option<HeldSlice<'g>>,
+        find: impl for<'g> FnOnce(&'g Guard<'a>) -> Option<&'g [u8]>,
     ) -> Option<GuardedBytes<'a>> {
-        let HeldSlice { bytes, held } = find(&guard)?;
-        let (bytes, held) = (NonNull::from(bytes), NonNull::from(held));
-        Some(GuardedBytes { bytes, held, _guard: guard })
-    }
-
-    /// The same bytes, kept mapped by reference count instead of by this thread's guard.
-    pub(crate) fn pin(&self) -> Option<PinnedBytes> {
-        // SAFETY: `find` borrowed it for as long as the guard lives, which is as long as `self`:
-        // what a guard protects does not depend on where the guard is in memory.
-        let held = unsafe { self.held.as_ref() };
-        PinnedBytes::new(held.mapping.clone(), self)
+        let bytes = NonNull::from(find(&guard)?);
+        Some(GuardedBytes { bytes, _guard: guard })
     }
 }
 
@@ -279,7 +257,8 @@ impl Deref for GuardedBytes<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: as in `pin`.
+        // SAFETY: `find` borrowed it for as long as the guard lives, which is as long as `self`:
+        // what a guard protects does not depend on where the guard is in memory.
         unsafe { self.bytes.as_ref() }
     }
 }

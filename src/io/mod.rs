@@ -17,7 +17,7 @@ pub(crate) use fork::{fork_count, notice_forks};
 pub(crate) use loaded::LoadedBytes;
 #[cfg(test)]
 pub(crate) use mapping::heap_mapping;
-pub(crate) use mapping::{GuardedBytes, HeldSlice, MappedTail, Mapping, PinnedBytes};
+pub(crate) use mapping::{GuardedBytes, MappedTail, Mapping, PinnedBytes};
 pub(crate) use prefetch::prefetch;
 pub(crate) use real::RealFileSystem;
 pub(crate) use segments::{Location, SegmentId, SegmentPins, Segments};

@@ -119,6 +119,13 @@ impl Segments {
         held.bytes_from(location.offset())
     }
 
+    /// `bytes`, a slice of some segment, kept mapped by reference count; `None` when the segment
+    /// has been retired.
+    pub(crate) fn pin(&self, bytes: &[u8], guard: &Guard<'_>) -> Option<PinnedBytes> {
+        let mut segments = self.slots.iter().filter_map(|slot| guard.load(slot));
+        segments.find_map(|held| PinnedBytes::new(held.mapping(), bytes))
+    }
+
     /// Starts loading the cache lines of the record at `location`.
     #[inline]
     pub(crate) fn prefetch(&self, location: Location, guard: &Guard<'_>) {
@@ -195,7 +202,7 @@ impl SegmentPins {
 
     /// `bytes` of the segment of `location`, pinned on their own.
     pub(crate) fn pin(&self, location: Location, bytes: &[u8]) -> Option<PinnedBytes> {
-        PinnedBytes::new(self.mapping(location)?.clone(), bytes)
+        PinnedBytes::new(self.mapping(location)?, bytes)
     }
 
     fn mapping(&self, location: Location) -> Option<&Arc<Mapping>> {

@@ -54,7 +54,7 @@ impl Store {
         let (key, index) = (key.as_ref(), &*self.inner.index);
         let guard = Epoch.enter();
         match index.find(index.hash(key), key, &guard) {
-            Some(found) => Ok(Some(read(found.bytes))),
+            Some(value) => Ok(Some(read(value))),
             None => self.check_absence().map(|()| None),
         }
     }
@@ -65,7 +65,17 @@ impl Store {
     /// # Errors
     /// `Closed`; `Forked`.
     pub fn get_pinned(&self, key: impl AsRef<[u8]>) -> Result<Option<PinnedValue>> {
-        Ok(self.get(key)?.and_then(|value| value.pin()))
+        self.inner.check()?;
+        let (key, index) = (key.as_ref(), &*self.inner.index);
+        let guard = Epoch.enter();
+        let Some(value) = index.find(index.hash(key), key, &guard) else {
+            return self.check_absence().map(|()| None);
+        };
+        match self.inner.segments.pin(value, &guard) {
+            Some(pinned) => Ok(Some(PinnedValue::new(pinned))),
+            // A close has overtaken this.
+            None => Err(self.inner.closed_error()),
+        }
     }
 
     /// The values of many keys, in the order of the keys. Their cache misses overlap, which
@@ -126,7 +136,7 @@ impl Store {
                 if found.is_none() {
                     self.check_absence()?;
                 }
-                visit(position, found.map(|found| found.bytes));
+                visit(position, found);
                 position += 1;
             }
         }

@@ -9,7 +9,7 @@ use crate::io::{GuardedBytes, PinnedBytes};
 ///
 /// No copy is made, and no shared counter touched. In return a value belongs to the thread that
 /// read it, and while it is held, memory that the store has replaced is not freed. To keep one,
-/// copy it with `to_vec` or [`pin`](Value::pin) it.
+/// copy it with `to_vec`, or get it by [`Store::get_pinned`](crate::Store::get_pinned).
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -36,15 +36,6 @@ impl<'a> Value<'a> {
     #[inline]
     pub(super) fn pinned(bytes: PinnedBytes) -> Value<'a> {
         Value(Bytes::Pinned(bytes))
-    }
-
-    /// The same bytes for keeping: valid on any thread, also after the store was closed.
-    pub fn pin(&self) -> Option<PinnedValue> {
-        match &self.0 {
-            Bytes::Guarded(bytes) => bytes.pin(),
-            Bytes::Pinned(bytes) => Some(bytes.clone()),
-        }
-        .map(PinnedValue)
     }
 }
 
@@ -74,6 +65,12 @@ impl Deref for Value<'_> {
 /// ```
 #[derive(Clone)]
 pub struct PinnedValue(PinnedBytes);
+
+impl PinnedValue {
+    pub(super) fn new(bytes: PinnedBytes) -> PinnedValue {
+        PinnedValue(bytes)
+    }
+}
 
 impl Deref for PinnedValue {
     type Target = [u8];

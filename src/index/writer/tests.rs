@@ -36,7 +36,7 @@ fn records(count: u32, versions: u8) -> Records {
 fn version_of(index: &Index, key: u32) -> Option<u8> {
     let key = key.to_be_bytes();
     let guard = Epoch.enter();
-    index.find(index.hash(&key), &key, &guard).map(|found| found.bytes[0])
+    index.find(index.hash(&key), &key, &guard).map(|value| value[0])
 }
 
 fn set(writer: &mut IndexWriter, records: &Records, key: u32, version: u8) -> bool {
