@@ -53,7 +53,7 @@ impl KeyHash {
 
 /// The readers' side of the index.
 pub(crate) struct Index {
-    shards: Box<[Shard]>,
+    shards: [Shard; SHARDS],
     /// Live keys; stored by the writer only.
     len: AtomicUsize,
     /// Bytes of all tables; stored by the writer only.
@@ -69,7 +69,7 @@ impl Index {
         // The standard library's hasher is keyed by the operating system's random numbers.
         let random = || RandomState::new().build_hasher().finish();
         Index {
-            shards: (0..SHARDS).map(|_| Shard::new()).collect(),
+            shards: std::array::from_fn(|_| Shard::new()),
             len: AtomicUsize::new(0),
             memory: AtomicUsize::new(0),
             seed: random(),

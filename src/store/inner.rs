@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,11 +21,15 @@ use crate::recovery::{Recovered, RecoveryReport, SnapshotInForce, recover};
 /// Locked by whoever has the directory open.
 const LOCK_NAME: &str = "LOCK";
 
+/// No process has been forked that often.
+const CLOSED: u64 = u64::MAX;
+
 pub(super) struct Inner {
-    /// Set before the index and the segments are emptied, so that a reader that finds nothing
-    /// can tell why.
-    closed: AtomicBool,
-    /// The fork count of the process that opened the store.
+    /// The fork count of the process that opened the store, which is that of the process that
+    /// uses it as long as both are the same; `CLOSED` once it is closed. Set before the index and
+    /// the segments are emptied, so that a reader that finds nothing can tell why.
+    usable_at: AtomicU64,
+    /// The same, whether closed or not.
     forks: u64,
     pub(super) index: Arc<Index>,
     pub(super) segments: Arc<Segments>,
@@ -47,7 +51,7 @@ impl Inner {
         let segments = Arc::new(Segments::new());
         let Recovered { writer, snapshot, report } = recover(&*directory, options, &segments)?;
         Ok(Inner {
-            closed: AtomicBool::new(false),
+            usable_at: AtomicU64::new(forks),
             forks,
             index: writer.index.index().clone(),
             segments,
@@ -78,18 +82,19 @@ impl Inner {
 
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
-        // Acquire pairs with the Release in `mark_closed`; see `closed`.
-        self.closed.load(Ordering::Acquire)
+        // Acquire pairs with the Release in `mark_closed`; see `usable_at`.
+        self.usable_at.load(Ordering::Acquire) == CLOSED
     }
 
     /// Makes every later operation fail with `Closed`.
     pub(super) fn mark_closed(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.usable_at.store(CLOSED, Ordering::Release);
     }
 
     #[inline]
     pub(super) fn check(&self) -> Result<()> {
-        if self.is_closed() || fork_count() != self.forks {
+        // One comparison for both. Acquire as in `is_closed`.
+        if self.usable_at.load(Ordering::Acquire) != fork_count() {
             return Err(self.unusable());
         }
         Ok(())

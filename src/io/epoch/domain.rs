@@ -13,45 +13,93 @@ use crate::io::fork::at_fork;
 /// The current epoch; advanced by every retirement.
 pub(super) static EPOCH: AtomicU64 = AtomicU64::new(1);
 
-/// The newest epoch that garbage waits for readers to leave, or `OUTSIDE` when none waits.
+/// The newest epoch that garbage waits for readers to leave, or `OUTSIDE` when none
+/// waits.
 pub(super) static WAITING: AtomicU64 = AtomicU64::new(OUTSIDE);
 
-/// In a slot: its thread is not reading. Less than every epoch.
-pub(super) const OUTSIDE: u64 = 0;
+/// Less than every epoch.
+const OUTSIDE: u64 = 0;
 
 /// Retired objects gathered before a heavy barrier is spent on them. A system call for each
 /// would show in the latencies of writes.
 const BATCH: usize = 16;
 
-/// A thread's announcement that it is reading. Slots live for ever and are used again.
+/// A thread's announcement that it is reading. Slots live for ever and are used again. Only the
+/// thread that holds one stores to it; which that is changes under the domain's lock.
 #[repr(align(128))] // two lines: processors fetch them in pairs
-pub(super) struct Slot {
-    /// The epoch at which the thread entered, or `OUTSIDE`.
-    pub(super) entered: AtomicU64,
-    /// How many guards the thread holds; only that thread looks.
-    depth: Cell<usize>,
-    /// Whether it was lent to a thread that is past having one of its own.
-    temporary: Cell<bool>,
-}
+pub(super) struct Slot(AtomicU64);
 
-// SAFETY: the cells are touched only by the thread that holds the slot, which passes from one to
-// the next through the domain's lock.
-unsafe impl Sync for Slot {}
+/// The content of a slot, in one word so that entering and leaving is one store each: the epoch
+/// at which the thread entered, or `OUTSIDE`; whether the slot is only borrowed, by a thread that
+/// is past having one of its own; and the number of guards that it holds.
+#[derive(Clone, Copy)]
+pub(super) struct Presence(u64);
+
+impl Presence {
+    const EPOCH_SHIFT: u32 = 24;
+    const BORROWED: u64 = 1 << 23;
+    const GUARDS: u64 = Presence::BORROWED - 1;
+
+    #[inline]
+    pub(super) fn guards(self) -> u64 {
+        self.0 & Presence::GUARDS
+    }
+
+    #[inline]
+    pub(super) fn epoch(self) -> u64 {
+        self.0 >> Presence::EPOCH_SHIFT
+    }
+
+    #[inline]
+    pub(super) fn is_borrowed(self) -> bool {
+        self.0 & Presence::BORROWED != 0
+    }
+
+    /// That of a thread that takes its first guard at `epoch`.
+    #[inline]
+    pub(super) fn entered(self, epoch: u64) -> Presence {
+        Presence(self.0 + (epoch << Presence::EPOCH_SHIFT) + 1)
+    }
+
+    /// Eight million guards on one thread would be a leak of them: the process is stopped rather
+    /// than something freed that one of them protects.
+    #[inline]
+    pub(super) fn one_guard_more(self) -> Presence {
+        if self.guards() == Presence::GUARDS {
+            std::process::abort();
+        }
+        Presence(self.0 + 1)
+    }
+
+    #[inline]
+    pub(super) fn one_guard_less(self) -> Presence {
+        Presence(self.0 - 1)
+    }
+}
 
 impl Slot {
     #[inline]
-    pub(super) fn depth(&self) -> usize {
-        self.depth.get()
+    pub(super) fn presence(&self) -> Presence {
+        // Relaxed: this thread stored it, or the domain's lock was passed on.
+        Presence(self.0.load(Ordering::Relaxed))
     }
 
+    /// Relaxed: the barrier pair orders it.
     #[inline]
-    pub(super) fn set_depth(&self, depth: usize) {
-        self.depth.set(depth);
+    pub(super) fn set_presence(&self, presence: Presence) {
+        self.0.store(presence.0, Ordering::Relaxed);
     }
 
+    /// Takes back the announcement. Release pairs with the Acquire in the scan: what was read was
+    /// read before it is freed.
     #[inline]
-    pub(super) fn is_temporary(&self) -> bool {
-        self.temporary.get()
+    pub(super) fn leave(&self, presence: Presence) {
+        self.0.store(presence.0 & Presence::BORROWED, Ordering::Release);
+    }
+
+    fn set_borrowed(&self, borrowed: bool) {
+        let others = self.presence().0 & !Presence::BORROWED;
+        self.set_presence(Presence(others | if borrowed { Presence::BORROWED } else { 0 }));
     }
 }
 
@@ -77,8 +125,8 @@ struct Locked {
     domain: UnsafeCell<Domain>,
 }
 
-// SAFETY: the domain is reached only through `with`, which holds the lock; the slots in it are
-// `Sync`, the garbage `Send`.
+// SAFETY: the domain is reached only through `with`, which holds the lock, and what is in it is
+// `Send`.
 unsafe impl Sync for Locked {}
 
 static DOMAIN: Locked = Locked {
@@ -123,11 +171,11 @@ struct AtExit;
 impl Drop for AtExit {
     fn drop(&mut self) {
         let Some(slot) = SLOT.get() else { return };
-        if slot.depth() == 0 {
+        if slot.presence().guards() == 0 {
             give_back(slot);
         } else {
             // A guard outlives this, in another of the thread's variables, and will do it.
-            slot.temporary.set(true);
+            slot.set_borrowed(true);
         }
     }
 }
@@ -142,7 +190,7 @@ pub(super) fn current_slot() -> &'static Slot {
 fn first_slot() -> &'static Slot {
     let slot = take_slot();
     // A thread whose destructors have run gives it back after each use.
-    slot.temporary.set(AT_EXIT.try_with(|_| ()).is_err());
+    slot.set_borrowed(AT_EXIT.try_with(|_| ()).is_err());
     SLOT.set(Some(slot));
     slot
 }
@@ -152,11 +200,7 @@ fn take_slot() -> &'static Slot {
     DOMAIN.with(|domain| {
         barrier::detect();
         domain.free.pop().unwrap_or_else(|| {
-            let slot: &'static Slot = Box::leak(Box::new(Slot {
-                entered: AtomicU64::new(OUTSIDE),
-                depth: Cell::new(0),
-                temporary: Cell::new(false),
-            }));
+            let slot: &'static Slot = Box::leak(Box::new(Slot(AtomicU64::new(OUTSIDE))));
             domain.slots.push(slot);
             slot
         })
@@ -166,7 +210,7 @@ fn take_slot() -> &'static Slot {
 /// The calling thread, which holds no guard, does without `slot` from now on.
 fn give_back(slot: &'static Slot) {
     SLOT.set(None);
-    slot.temporary.set(false);
+    slot.set_borrowed(false);
     DOMAIN.with(|domain| domain.free.push(slot));
 }
 
@@ -196,8 +240,9 @@ pub(super) fn collect() {
     }
     // Objects are dropped without the lock: unmapping a file takes long.
     let free: Vec<Garbage> = DOMAIN.with(|domain| {
-        // Acquire pairs with the Release in `leave`.
-        let entered = domain.slots.iter().map(|slot| slot.entered.load(Ordering::Acquire));
+        // Acquire pairs with the Release in `Slot::leave`.
+        let presences = domain.slots.iter().map(|slot| Presence(slot.0.load(Ordering::Acquire)));
+        let entered = presences.map(Presence::epoch);
         let oldest = entered.filter(|&epoch| epoch != OUTSIDE).min().unwrap_or(u64::MAX);
         // Only what was retired before the barrier, and before any reader entered.
         let end = domain
@@ -215,7 +260,7 @@ pub(super) fn collect() {
 /// A reader left that something waited for, or that had only borrowed its slot.
 #[cold]
 pub(super) fn left_late(slot: &'static Slot) {
-    if slot.is_temporary() {
+    if slot.presence().is_borrowed() {
         give_back(slot);
     }
     collect();
@@ -236,7 +281,7 @@ extern "C" fn after_fork_in_child() {
     let domain = unsafe { &mut *DOMAIN.domain.get() };
     for &slot in &domain.slots {
         if !own.is_some_and(|own| ptr::eq(own, slot)) {
-            slot.entered.store(OUTSIDE, Ordering::Relaxed);
+            slot.set_presence(Presence(OUTSIDE));
         }
     }
     DOMAIN.unlock();

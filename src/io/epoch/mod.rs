@@ -28,7 +28,7 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use domain::{EPOCH, Slot, current_slot};
+use domain::{EPOCH, Presence, Slot, current_slot};
 
 /// Entered by readers before they follow a pointer that may be retired. There is one domain of
 /// readers for the whole process.
@@ -50,13 +50,13 @@ impl Epoch {
     #[inline]
     pub(crate) fn enter<'a>(self) -> Guard<'a> {
         let slot = current_slot();
-        let depth = slot.depth();
-        slot.set_depth(depth + 1);
-        if depth == 0 {
-            // Acquire pairs with the Release in `retire`; see the module's reasoning. Relaxed
-            // suffices for the slot, since the barrier pair orders it.
-            slot.entered.store(EPOCH.load(Ordering::Acquire), Ordering::Relaxed);
+        let presence = slot.presence();
+        if presence.guards() == 0 {
+            // Acquire pairs with the Release in `retire`; see the module's reasoning.
+            slot.set_presence(presence.entered(EPOCH.load(Ordering::Acquire)));
             barrier::light();
+        } else {
+            slot.set_presence(presence.one_guard_more());
         }
         Guard { unsend: PhantomData }
     }
@@ -95,25 +95,23 @@ impl Guard<'_> {
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
-        // The one that `enter` used: it stays the thread's while `depth` is not 0.
+        // The one that `enter` used: it stays the thread's while it has a guard.
         let slot = current_slot();
-        let depth = slot.depth() - 1;
-        slot.set_depth(depth);
-        if depth == 0 {
-            leave(slot);
+        let presence = slot.presence();
+        if presence.guards() == 1 {
+            leave(slot, presence);
+        } else {
+            slot.set_presence(presence.one_guard_less());
         }
     }
 }
 
 #[inline]
-fn leave(slot: &'static Slot) {
-    // Relaxed: this thread stored it.
-    let entered = slot.entered.load(Ordering::Relaxed);
-    // Release pairs with the Acquire in the scan: what was read was read before it is freed.
-    slot.entered.store(domain::OUTSIDE, Ordering::Release);
+fn leave(slot: &'static Slot, presence: Presence) {
+    slot.leave(presence);
     // Either the scan sees the store above, or this sees that something waits.
     barrier::light();
-    if entered <= domain::WAITING.load(Ordering::Relaxed) || slot.is_temporary() {
+    if presence.epoch() <= domain::WAITING.load(Ordering::Relaxed) || presence.is_borrowed() {
         domain::left_late(slot);
     }
 }
