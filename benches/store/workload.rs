@@ -99,8 +99,8 @@ pub fn get(place: &Path, report: &mut Report) {
         }));
         copying.push(per_operation(RECORDS, || {
             for key in &order {
-                buffer.copy_from_slice(&store.get(black_box(&key[..])).unwrap().unwrap());
-                black_box(&buffer);
+                let value = store.get(black_box(&key[..])).unwrap().unwrap();
+                black_box(&mut buffer[..value.len()]).copy_from_slice(&value);
             }
         }));
         if let Some(c_store) = &c_store {

@@ -58,20 +58,22 @@ pub unsafe extern "C" fn kvstore_get_into(
         if buffer.is_null() && capacity != 0 {
             return Err(Failure::NullBytes { what: "buffer", len: capacity });
         }
-        let copied = store.get_with(key, |value| {
-            out.set(value.len());
-            if value.len() > capacity {
-                return Err(Failure::BufferTooSmall { needed: value.len(), capacity });
-            }
-            if !value.is_empty() {
+        // The closure returns a number, not a failure: that fits into a register.
+        let found = store.get_with(key, |value| {
+            if value.len() <= capacity && !value.is_empty() {
                 // SAFETY: the value fits into the buffer (checked), which is not NULL (checked:
                 // capacity is not 0) and writable by the rule for outputs, kept by the caller. It
                 // does not overlap the value, which lies in read-only memory of the library.
                 unsafe { ptr::copy_nonoverlapping(value.as_ptr(), buffer.cast(), value.len()) };
             }
-            Ok(KVSTORE_OK)
-        });
-        copied?.unwrap_or(Ok(KVSTORE_NOT_FOUND))
+            value.len()
+        })?;
+        let Some(needed) = found else { return Ok(KVSTORE_NOT_FOUND) };
+        out.set(needed);
+        if needed > capacity {
+            return Err(Failure::BufferTooSmall { needed, capacity });
+        }
+        Ok(KVSTORE_OK)
     };
     // SAFETY: the rule for outputs, kept by the caller.
     unsafe { boundary(error, body) }

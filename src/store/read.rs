@@ -52,9 +52,9 @@ impl Store {
     ) -> Result<Option<R>> {
         self.inner.check()?;
         let (key, index) = (key.as_ref(), &*self.inner.index);
-        let guard = Epoch.enter();
-        match index.find(index.hash(key), key, &guard) {
-            Some(value) => Ok(Some(read(value))),
+        let hash = index.hash(key);
+        match Epoch.with(|guard| index.find(hash, key, guard).map(read)) {
+            Some(result) => Ok(Some(result)),
             None => self.check_absence().map(|()| None),
         }
     }

@@ -25,6 +25,7 @@ mod barrier;
 mod domain;
 
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -49,16 +50,24 @@ pub(crate) struct Guard<'a> {
 impl Epoch {
     #[inline]
     pub(crate) fn enter<'a>(self) -> Guard<'a> {
-        let slot = current_slot();
-        let presence = slot.presence();
-        if presence.guards() == 0 {
-            // Acquire pairs with the Release in `retire`; see the module's reasoning.
-            slot.set_presence(presence.entered(EPOCH.load(Ordering::Acquire)));
-            barrier::light();
-        } else {
-            slot.set_presence(presence.one_guard_more());
+        enter(current_slot())
+    }
+
+    /// Runs `read` under a guard: what [`enter`](Epoch::enter) is for where nothing is to be kept,
+    /// with the thread's slot looked up once.
+    #[inline]
+    pub(crate) fn with<R>(self, read: impl FnOnce(&Guard<'_>) -> R) -> R {
+        /// Also when `read` panics.
+        struct LeaveOnDrop(&'static Slot);
+        impl Drop for LeaveOnDrop {
+            #[inline]
+            fn drop(&mut self) {
+                drop_guard(self.0);
+            }
         }
-        Guard { unsend: PhantomData }
+        let leave = LeaveOnDrop(current_slot());
+        let guard = ManuallyDrop::new(enter(leave.0));
+        read(&guard)
     }
 
     /// Takes `*slot` out, if it is not null, and drops the box when no guard can still see it.
@@ -96,13 +105,30 @@ impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
         // The one that `enter` used: it stays the thread's while it has a guard.
-        let slot = current_slot();
-        let presence = slot.presence();
-        if presence.guards() == 1 {
-            leave(slot, presence);
-        } else {
-            slot.set_presence(presence.one_guard_less());
-        }
+        drop_guard(current_slot());
+    }
+}
+
+#[inline]
+fn enter<'a>(slot: &'static Slot) -> Guard<'a> {
+    let presence = slot.presence();
+    if presence.guards() == 0 {
+        // Acquire pairs with the Release in `retire`; see the module's reasoning.
+        slot.set_presence(presence.entered(EPOCH.load(Ordering::Acquire)));
+        barrier::light();
+    } else {
+        slot.set_presence(presence.one_guard_more());
+    }
+    Guard { unsend: PhantomData }
+}
+
+#[inline]
+fn drop_guard(slot: &'static Slot) {
+    let presence = slot.presence();
+    if presence.guards() == 1 {
+        leave(slot, presence);
+    } else {
+        slot.set_presence(presence.one_guard_less());
     }
 }
 
