@@ -3,8 +3,8 @@
     python bindings/python/bench.py [--records N] [--rounds N] [--json]
 
 Every figure is the median of several rounds, and the rounds of what is compared alternate, so that
-whatever else the machine does falls on both. Keys and values are random bytes; keys are looked up
-in one random order, the same for the ``dict`` and the store.
+whatever else the machine does falls on both; a ratio is the median of the rounds' ratios. Keys and
+values are random bytes; keys are looked up in one random order, the same for ``dict`` and store.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def by_in(mapping: dict[bytes, bytes] | kvstore.Store, keys: Sequence[bytes]) ->
         key in mapping  # noqa: B015
 
 
-def into_list(mapping: dict[bytes, bytes], keys: Sequence[bytes]) -> None:
-    [mapping[key] for key in keys]
+def into_list(mapping: dict[bytes, bytes], keys: Sequence[bytes]) -> list[bytes]:
+    return [mapping[key] for key in keys]
 
 
 def by_assignment(
@@ -56,90 +56,83 @@ def timed(work: Callable[[], object], count: int) -> float:
     return (time.perf_counter_ns() - started) / count
 
 
-def medians(works: dict[str, Callable[[], object]], count: int, rounds: int) -> dict[str, float]:
-    """Nanoseconds for each of ``count`` operations, the works taking turns."""
-    samples: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds):
-        for name, work in works.items():
-            samples[name].append(timed(work, count))
-    return {name: statistics.median(values) for name, values in samples.items()}
+class Figures:
+    """Nanoseconds for each operation, by name: one sample a round."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+        self.samples: dict[str, list[float]] = {}
+
+    def take(self, what: str, count: int, works: dict[str, Callable[[], object]]) -> None:
+        """Measures works of ``count`` operations each, which take turns."""
+        for _ in range(self.rounds):
+            for kind, work in works.items():
+                self.samples.setdefault(f"{what}, {kind}", []).append(timed(work, count))
+
+    def medians(self) -> dict[str, float]:
+        return {name: statistics.median(samples) for name, samples in self.samples.items()}
+
+    def ratio(self, name: str, other: str) -> float:
+        pairs = zip(self.samples[name], self.samples[other], strict=True)
+        return statistics.median(one / two for one, two in pairs)
 
 
-def measure(directory: str, records: int, rounds: int) -> dict[str, float]:
+def measure(directory: str, records: int, rounds: int) -> Figures:
     keys = [random.randbytes(KEY) for _ in range(records)]
     table = {key: random.randbytes(VALUE) for key in keys}
     order = random.sample(keys, records)
+    chunks = [order[i : i + 64] for i in range(0, records, 64)]
     some = order[: records // 10]
+    few = order[:500]
     absent = [random.randbytes(KEY) for _ in some]
     value = random.randbytes(VALUE)
-    figures: dict[str, float] = {}
+    figures = Figures(rounds)
 
     with kvstore.open(directory, "n", durability="os", close_checkpoint="never") as store:
-        filled = timed(lambda: store.update(table), records)
+        store.update(table)
         assert store == table
-
-        def both(name: str, works: dict[str, Callable[[], object]], count: int) -> None:
-            for kind, figure in medians(works, count, rounds).items():
-                figures[f"{name}, {kind}"] = figure
-
-        both(
-            "s[k]",
-            {"dict": lambda: by_item(table, order), "store": lambda: by_item(store, order)},
+        for what, work, looked_up in (
+            ("s[k]", by_item, order),
+            ("s.get(k)", by_get, order),
+            ("k in s", by_in, order),
+            ("k in s, absent", by_in, absent),
+        ):
+            figures.take(
+                what,
+                len(looked_up),
+                {
+                    "dict": lambda: work(table, looked_up),
+                    "store": lambda: work(store, looked_up),
+                },
+            )
+        figures.take(
+            "all at once",
             records,
-        )
-        both(
-            "s.get(k)",
-            {"dict": lambda: by_get(table, order), "store": lambda: by_get(store, order)},
-            records,
-        )
-        both(
-            "k in s",
-            {"dict": lambda: by_in(table, order), "store": lambda: by_in(store, order)},
-            records,
-        )
-        both(
-            "k in s, absent",
-            {"dict": lambda: by_in(table, absent), "store": lambda: by_in(store, absent)},
-            len(absent),
-        )
-        both(
-            "many",
             {
                 "[d[k] for k in keys]": lambda: into_list(table, order),
                 "get_many(keys)": lambda: store.get_many(order),
             },
-            records,
         )
-        both(
-            "many, 64 at a time",
+        figures.take(
+            "64 at a time",
+            records,
             {
-                "[d[k] for k in keys]": lambda: [
-                    into_list(table, order[i : i + 64]) for i in range(0, len(order), 64)
-                ],
-                "get_many(keys)": lambda: [
-                    store.get_many(order[i : i + 64]) for i in range(0, len(order), 64)
-                ],
+                "[d[k] for k in keys]": lambda: [into_list(table, chunk) for chunk in chunks],
+                "get_many(keys)": lambda: [store.get_many(chunk) for chunk in chunks],
             },
-            records,
         )
-        both("scan", {"store": lambda: sum(1 for _ in store.scan())}, records)
-        both("keys", {"store": lambda: sum(1 for _ in store)}, records)
-        both(
+        figures.take("scan", records, {"store": lambda: sum(1 for _ in store.scan())})
+        figures.take("keys", records, {"store": lambda: sum(1 for _ in store)})
+        figures.take(
             'set, "os"',
+            len(some),
             {
                 "dict": lambda: by_assignment(table, some, value),
                 "store": lambda: by_assignment(store, some, value),
             },
-            len(some),
         )
-        figures['first fill by update, "os", store'] = filled
-
     with kvstore.open(os.path.join(directory, "synced")) as store:
-        both(
-            'set, "sync"',
-            {"store": lambda: by_assignment(store, some[:500], value)},
-            len(some[:500]),
-        )
+        figures.take('set, "sync"', len(few), {"store": lambda: by_assignment(store, few, value)})
     return figures
 
 
@@ -154,16 +147,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
         figures = measure(directory, arguments.records, arguments.rounds)
     ratios = {
-        "s[k], store / dict": figures["s[k], store"] / figures["s[k], dict"],
-        "get_many / dict loop": figures["many, get_many(keys)"]
-        / figures["many, [d[k] for k in keys]"],
+        "s[k], store / dict": figures.ratio("s[k], store", "s[k], dict"),
+        "get_many / dict loop": figures.ratio(
+            "all at once, get_many(keys)", "all at once, [d[k] for k in keys]"
+        ),
     }
     if arguments.json:
-        print(json.dumps({"records": arguments.records, "ns": figures, "ratios": ratios}))
+        summary = {"records": arguments.records, "ns": figures.medians(), "ratios": ratios}
+        print(json.dumps(summary))
         return
     print(f"{arguments.records:,} records, keys of {KEY} bytes, values of {VALUE}")
     print(f"{'':44}{'ns each':>10}")
-    for name, figure in figures.items():
+    for name, figure in figures.medians().items():
         print(f"{name:44}{figure:10.0f}")
     print(f"{'':44}{'ratio':>10}")
     for name, ratio in ratios.items():

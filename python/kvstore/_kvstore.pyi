@@ -91,14 +91,14 @@ class Store(MutableMapping[bytes, bytes]):
     while writing is legal: an iterator sees the store at the instant at which it was made, and
     goes on working after `close`.
 
-    `len`, `in`, `s[key]`, `s[key] = value`, `del s[key]`, `iter`, `reversed`, `==` and `with` work
-    as they do for a `dict`. Two differences: a store compares equal to a mapping with the same
-    entries but is not hashable even so, and a key that is not bytes-like is a `TypeError`.
+    `len`, `in`, `s[key]`, `s[key] = value`, `del s[key]`, `iter` and `reversed` work as they do
+    for a `dict`, but a key that is not bytes-like is a `TypeError`. As a `dict` does, a store
+    equals any mapping with the same entries, and is not hashable.
 
     Use it in a `with` statement or call `close`. A store that is dropped open loses nothing,
     but its directory stays locked until the interpreter lets go of it, and the next open has to
-    replay the log; a `ResourceWarning` says so. A process made by `os.fork` must open the
-    directory itself: there, everything but closing and dropping raises `ForkedError`.
+    replay the log; a `ResourceWarning` says so. In a process made by `os.fork` every call raises
+    `ForkedError`, and neither closing nor dropping the store does anything to the parent's.
 
     >>> store[b"user:1"] = b"alice"
     >>> store[b"user:1"]
@@ -278,7 +278,8 @@ class Store(MutableMapping[bytes, bytes]):
     def popitem(self) -> tuple[bytes, bytes]:
         """Deletes the first key and returns it with its value; `KeyError` when the store is empty.
 
-        Of several threads each gets another pair.
+        Of several threads each gets another pair. Finding the first key takes a pass over all of
+        them, so this is no way to empty a large store.
 
         >>> store.update({b"b": b"2", b"a": b"1"})
         >>> store.popitem()

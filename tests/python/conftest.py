@@ -9,8 +9,10 @@ from pathlib import Path
 
 import kvstore
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
-GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden"
+# What hypothesis remembers goes where pytest keeps what it remembers, not into a folder of its own.
+set_hypothesis_home_dir(Path(__file__).parents[2] / ".pytest_cache" / "hypothesis")
 
 
 @pytest.fixture

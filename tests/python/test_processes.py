@@ -247,6 +247,18 @@ def test_closing_in_a_forked_child_neither_writes_nor_unlocks(directory: str) ->
     store.close()
 
 
+def test_a_forked_child_may_leave_a_with_block_by_an_exception(directory: str) -> None:
+    with kvstore.open(directory) as store:
+
+        def child() -> None:
+            with pytest.raises(kvstore.ForkedError):
+                store.__exit__(None, None, None)
+            store.__exit__(SystemExit, SystemExit(), None)
+
+        assert in_a_fork(child) == 0
+        store[b"a"] = b"1"
+
+
 def test_a_fork_beside_writing_threads(directory: str) -> None:
     stop = threading.Event()
 

@@ -7,15 +7,11 @@ use pyo3::types::{PyDict, PyList, PyMapping, PyTuple};
 
 use crate::bytes::{bytes_like, to_bytes};
 use crate::errors::exception;
-use crate::handle::Handle;
+use crate::handle::{Handle, take_turns};
 
 /// How many keys go to the engine at a time: enough for it to prefetch across, few enough to stay
 /// in the processor's first cache.
 const CHUNK: usize = 128;
-
-/// After this many keys other threads and signal handlers get a turn: a few milliseconds of work,
-/// which is the interpreter's own switch interval.
-const TURN: usize = 128 * CHUNK;
 
 /// The values of `keys`, in their order, `default` for those that are missing.
 pub(crate) fn get_many<'py>(
@@ -35,10 +31,7 @@ pub(crate) fn get_many<'py>(
             return PyList::new(py, values);
         }
         chunk.clear();
-        if values.len() % TURN == 0 {
-            py.check_signals()?;
-            py.detach(|| ());
-        }
+        take_turns(py, values.len() - 1)?;
     }
 }
 
@@ -155,6 +148,7 @@ fn each_pair_of<'py>(
             )));
         }
         visit(&pair.get_item(0)?, &pair.get_item(1)?)?;
+        take_turns(pairs.py(), index)?;
     }
     Ok(())
 }

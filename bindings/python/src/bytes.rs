@@ -67,11 +67,18 @@ fn copy_of(buffer: &PyUntypedBuffer, what: &str) -> PyResult<Vec<u8>> {
 /// A `bytes` object with a copy of `slice`.
 #[inline]
 pub(crate) fn to_bytes<'py>(py: Python<'py>, slice: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    if slice.len() < FALLIBLE_FROM {
-        return Ok(PyBytes::new(py, slice));
+    match to_small_bytes(py, slice) {
+        Some(bytes) => Ok(bytes),
+        None => PyBytes::new_with(py, slice.len(), |target| {
+            target.copy_from_slice(slice);
+            Ok(())
+        }),
     }
-    PyBytes::new_with(py, slice.len(), |target| {
-        target.copy_from_slice(slice);
-        Ok(())
-    })
+}
+
+/// A `bytes` object with a copy of `slice`, or `None` when that is so long that the allocation
+/// may fail: for where a `Result` costs too much.
+#[inline]
+pub(crate) fn to_small_bytes<'py>(py: Python<'py>, slice: &[u8]) -> Option<Bound<'py, PyBytes>> {
+    (slice.len() < FALLIBLE_FROM).then(|| PyBytes::new(py, slice))
 }

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyNotImplemented};
 
 use crate::bytes::to_bytes;
+use crate::handle::take_turns;
 use crate::store::Store;
 
 /// Whether `other` is a mapping with the same entries; `NotImplemented` when it is no mapping.
@@ -27,12 +28,14 @@ pub(crate) fn equal<'py>(
         return answer(py, false);
     }
     let mut entries = handle.cursor(py, KeyRange::all(), Direction::Ascending)?;
+    let mut step = 0;
     while let Some((key, value)) = entries.next_pair() {
         let (key, value) = (to_bytes(py, key)?, to_bytes(py, value)?);
         match lookup(other, key.as_any())? {
-            Some(found) if found.eq(value)? => {}
+            Some(found) if found.eq(value)? => take_turns(py, step)?,
             _ => return answer(py, false),
         }
+        step += 1;
     }
     answer(py, true)
 }

@@ -13,6 +13,7 @@ use pyo3::types::PyString;
 ///
 /// A call that waited for the lock in vain is told apart by its caller: see [`lock_timeout`].
 #[cold]
+#[inline(never)]
 pub(crate) fn exception(py: Python<'_>, error: Error) -> PyErr {
     let message = error.to_string();
     let built = match error.kind() {

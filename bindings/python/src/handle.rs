@@ -27,6 +27,21 @@ use crate::errors::exception;
 /// From this many bytes on a copy into the log is long enough to let other threads run.
 const LONG_COPY: usize = 256 << 10;
 
+/// After this many steps of a loop that keeps the interpreter lock others get a turn: a few
+/// milliseconds of work, which is the interpreter's own switch interval.
+const STEPS_IN_A_TURN: usize = 1 << 14;
+
+/// Lets other threads and signal handlers run when step number `step` of a long loop ends a turn.
+#[inline]
+pub(crate) fn take_turns(py: Python<'_>, step: usize) -> PyResult<()> {
+    if step % STEPS_IN_A_TURN != STEPS_IN_A_TURN - 1 {
+        return Ok(());
+    }
+    py.check_signals()?;
+    py.detach(|| ());
+    Ok(())
+}
+
 /// An open store with the durability it was opened with.
 pub(crate) struct Handle {
     store: Store,
