@@ -8,9 +8,9 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     // Not `rustc-cdylib-link-arg`: that would name the Python extension so, too.
     match std::env::var("CARGO_CFG_TARGET_OS").as_deref() {
-        Ok("macos") => println!(
-            "cargo:rustc-link-arg=-Wl,-install_name,@rpath/libkvstore.{INTERFACE}.dylib"
-        ),
+        Ok("macos") => {
+            println!("cargo:rustc-link-arg=-Wl,-install_name,@rpath/libkvstore.{INTERFACE}.dylib")
+        }
         Ok(_) => println!("cargo:rustc-link-arg=-Wl,-soname,libkvstore.so.{INTERFACE}"),
         Err(_) => {}
     }
