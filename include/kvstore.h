@@ -229,13 +229,29 @@ typedef struct {
 
 /* Options -------------------------------------------------------------------------------------- */
 
-#define KVSTORE_OPTION_DURABILITY       1 /* A KVSTORE_DURABILITY_* number. Default SYNC. */
-#define KVSTORE_OPTION_CREATE           2 /* 1: create a missing directory (default). 0: do not. */
-#define KVSTORE_OPTION_READ_ONLY        3 /* 1: for reading only, change nothing. Default 0. */
-#define KVSTORE_OPTION_LOCK_TIMEOUT_MS  4 /* Milliseconds to wait for another holder. Default 0. */
-#define KVSTORE_OPTION_MAX_KEY_LEN      5 /* Longest key, in bytes. Default KVSTORE_MAX_LEN. */
-#define KVSTORE_OPTION_MAX_VALUE_LEN    6 /* Longest value, in bytes. Default KVSTORE_MAX_LEN. */
-#define KVSTORE_OPTION_CLOSE_CHECKPOINT 7 /* A KVSTORE_CLOSE_CHECKPOINT_* number. Default AUTO. */
+/** A KVSTORE_DURABILITY_* number. Default SYNC. */
+#define KVSTORE_OPTION_DURABILITY 1
+
+/** 1: create a missing directory (default). 0: do not. */
+#define KVSTORE_OPTION_CREATE 2
+
+/** 1: for reading only, change nothing. Default 0. */
+#define KVSTORE_OPTION_READ_ONLY 3
+
+/** Milliseconds to wait for another holder. Default 0. */
+#define KVSTORE_OPTION_LOCK_TIMEOUT_MS 4
+
+/** Longest key, in bytes. Default KVSTORE_MAX_LEN. */
+#define KVSTORE_OPTION_MAX_KEY_LEN 5
+
+/** Longest value, in bytes. Default KVSTORE_MAX_LEN. */
+#define KVSTORE_OPTION_MAX_VALUE_LEN 6
+
+/** A KVSTORE_CLOSE_CHECKPOINT_* number. Default AUTO. */
+#define KVSTORE_OPTION_CLOSE_CHECKPOINT 7
+
+/** 1: refuse a log whose synced part is damaged. 0 (default): keep what is before the damage. */
+#define KVSTORE_OPTION_STRICT_RECOVERY 8
 
 /**
  * A write is on the disk when it returns: it survives power loss, a crash of the system and the
@@ -704,6 +720,11 @@ typedef struct {
      * valid until kvstore_close(); the file stays until you delete it.
      */
     const char *quarantine;
+    /**
+     * 1 if data that had been synced was among the bytes that were cut: a disk or a program has
+     * damaged the log. 0 if not: a crash tore a write that had not been acknowledged as durable.
+     */
+    uint64_t damaged;
 } kvstore_recovery_info;
 
 /**

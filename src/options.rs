@@ -69,6 +69,7 @@ pub struct Options {
     pub(crate) max_key_len: u64,
     pub(crate) max_value_len: u64,
     pub(crate) close_checkpoint: CloseCheckpoint,
+    pub(crate) strict_recovery: bool,
 }
 
 impl Default for Options {
@@ -88,6 +89,7 @@ impl Options {
             max_key_len: MAX_LEN,
             max_value_len: MAX_LEN,
             close_checkpoint: CloseCheckpoint::Auto,
+            strict_recovery: false,
         }
     }
 
@@ -135,6 +137,14 @@ impl Options {
     /// What [`Store::close`] does with the log. Default: [`CloseCheckpoint::Auto`].
     pub fn close_checkpoint(mut self, what: CloseCheckpoint) -> Options {
         self.close_checkpoint = what;
+        self
+    }
+
+    /// Refuse to open, with [`ErrorKind::Corrupt`], a log whose synced part is damaged, instead of
+    /// keeping what is before the damage. A write that a crash has torn is not damage. Default:
+    /// false; [`RecoveryReport::damaged`](crate::RecoveryReport::damaged) tells afterwards.
+    pub fn strict_recovery(mut self, strict: bool) -> Options {
+        self.strict_recovery = strict;
         self
     }
 

@@ -92,6 +92,71 @@ fn damage_in_the_middle_keeps_the_prefix_and_quarantines_the_rest() {
     assert!(report.cut_reason.as_ref().unwrap().contains("checksum"));
 }
 
+/// A log of synced sets, one group each, and the offsets of its entries' ends.
+fn synced_log(count: u32) -> Vec<u8> {
+    let directory = common::directory();
+    let store = open(directory.path());
+    for number in 0..count {
+        store.set(format!("key:{number:04}"), "value").unwrap();
+    }
+    drop(store);
+    let log = fs::read(directory.path().join("wal.log")).unwrap();
+    let used = used_len(&log);
+    log[..used].to_vec()
+}
+
+fn open_log(log: &[u8], strict: bool) -> kvstore::Result<(tempfile::TempDir, Store)> {
+    let directory = common::directory();
+    fs::write(directory.path().join("wal.log"), log).unwrap();
+    let store = Options::new().strict_recovery(strict).open(directory.path())?;
+    Ok((directory, store))
+}
+
+#[test]
+fn damage_to_synced_bytes_is_told_from_a_torn_write_at_every_byte() {
+    let log = synced_log(4);
+    // A mark opens the log and one precedes each later set: 41 bytes, then 38 of the set.
+    let (mark, set) = (41, 25 + 8 + 5);
+    assert_eq!(log.len(), 4 * (mark + set));
+    let last_group = 3 * (mark + set);
+    for at in 0..log.len() {
+        let mut broken = log.clone();
+        broken[at] ^= 0x01;
+        // What no mark behind it vouches for may be a torn write.
+        let is_damage = at < last_group;
+        let (_directory, store) = open_log(&broken, false).unwrap();
+        let report = store.recovery_report();
+        assert_eq!(report.damaged, is_damage, "byte {at}");
+        assert_eq!(report.log_records as usize, at / (mark + set), "byte {at}");
+        let strict = open_log(&broken, true).map(|(_directory, store)| store.len());
+        match strict {
+            Err(error) => {
+                assert!(is_damage, "byte {at}: {error}");
+                assert_eq!(error.kind(), ErrorKind::Corrupt);
+                assert!(error.offset().unwrap() <= at as u64);
+                assert!(error.to_string().contains("bytes lie from here on"), "{error}");
+            }
+            Ok(len) => assert!(!is_damage && len == 3, "byte {at}"),
+        }
+    }
+    for cut in 0..log.len() {
+        let (_directory, store) = open_log(&log[..cut], true).unwrap();
+        assert!(!store.recovery_report().damaged, "cut at {cut}");
+    }
+}
+
+#[test]
+fn strict_recovery_changes_nothing_when_it_refuses() {
+    let mut log = synced_log(3);
+    log[60] ^= 0x10;
+    let directory = common::directory();
+    fs::write(directory.path().join("wal.log"), &log).unwrap();
+    let strict = Options::new().strict_recovery(true);
+    assert_eq!(strict.open(directory.path()).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(fs::read(directory.path().join("wal.log")).unwrap(), log);
+    assert_eq!(names(directory.path()), ["LOCK", "wal.log"]);
+}
+
 #[test]
 fn a_foreign_log_is_quarantined_whole() {
     let directory = common::directory();

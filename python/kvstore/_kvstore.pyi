@@ -37,6 +37,7 @@ class _RecoveryReport(TypedDict):
     log_records: int
     bytes_cut: int
     cut_offset: int | None
+    damaged: bool
     quarantine: str | None
 
 def open(
@@ -48,6 +49,7 @@ def open(
     max_key_len: int | None = None,
     max_value_len: int | None = None,
     close_checkpoint: Literal["auto", "always", "never"] = "auto",
+    strict_recovery: bool = False,
 ) -> Store:
     """Opens the store in the directory `path`, recovering what an earlier process left.
 
@@ -66,7 +68,8 @@ def open(
     process to close the directory, `float("inf")` to wait for as long as it takes; Ctrl-C
     interrupts it. `max_key_len` and `max_value_len` refuse longer keys and values, in bytes.
     `close_checkpoint` says what `close` does with the log: `"auto"` writes a snapshot where that
-    pays, `"always"` whenever something changed, `"never"` keeps the log.
+    pays, `"always"` whenever something changed, `"never"` keeps the log. `strict_recovery` refuses a
+    log whose synced part is damaged, instead of keeping what is before the damage.
 
     Raises `LockedError` when another handle has the directory open for writing (`LockTimeout`
     after a wait), `CorruptionError` when the snapshot is damaged, `StorageError` when the
@@ -345,7 +348,8 @@ class Store(MutableMapping[bytes, bytes]):
 
         `clean` is whether nothing had to be replayed or cut, `snapshot_records` and `log_records`
         how much was read, `bytes_cut` how much of the log was no entry and was moved away,
-        `cut_offset` where in `wal.log` that began, and `quarantine` the file that keeps it.
+        `cut_offset` where in `wal.log` that began, `damaged` whether synced data was part of it,
+        and `quarantine` the file that keeps it.
 
         >>> store.recovery_report()["clean"]
         True

@@ -28,6 +28,8 @@ pub const KVSTORE_OPTION_MAX_KEY_LEN: u32 = 5;
 pub const KVSTORE_OPTION_MAX_VALUE_LEN: u32 = 6;
 /// A KVSTORE_CLOSE_CHECKPOINT_* number. Default AUTO.
 pub const KVSTORE_OPTION_CLOSE_CHECKPOINT: u32 = 7;
+/// 1: refuse a log whose synced part is damaged. 0 (default): keep what is before the damage.
+pub const KVSTORE_OPTION_STRICT_RECOVERY: u32 = 8;
 
 /// A write is on the disk when it returns: it survives power loss, a crash of the system and the
 /// death of the process. Writes of several threads share one disk sync.
@@ -157,11 +159,14 @@ fn changed(options: Options, option: u32, value: u64) -> Result<Options, Failure
                 "KVSTORE_CLOSE_CHECKPOINT_AUTO (0), _ALWAYS (1) and _NEVER (2)",
             ),
         },
+        KVSTORE_OPTION_STRICT_RECOVERY if value <= 1 => Ok(options.strict_recovery(value == 1)),
+        KVSTORE_OPTION_STRICT_RECOVERY => refuse("KVSTORE_OPTION_STRICT_RECOVERY", SWITCH),
         _ => Err(Failure::BadValue(format!(
             "option {option} is not known; accepted are KVSTORE_OPTION_DURABILITY (1), \
              KVSTORE_OPTION_CREATE (2), KVSTORE_OPTION_READ_ONLY (3), \
              KVSTORE_OPTION_LOCK_TIMEOUT_MS (4), KVSTORE_OPTION_MAX_KEY_LEN (5), \
-             KVSTORE_OPTION_MAX_VALUE_LEN (6) and KVSTORE_OPTION_CLOSE_CHECKPOINT (7)"
+             KVSTORE_OPTION_MAX_VALUE_LEN (6), KVSTORE_OPTION_CLOSE_CHECKPOINT (7) and \
+             KVSTORE_OPTION_STRICT_RECOVERY (8)"
         ))),
     }
 }

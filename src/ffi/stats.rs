@@ -51,18 +51,21 @@ pub struct kvstore_recovery_info {
     /// The file that they were copied to before, or NULL. The string belongs to the store and is
     /// valid until kvstore_close(); the file stays until you delete it.
     pub quarantine: *const c_char,
+    /// 1 if data that had been synced was among the bytes that were cut: a disk or a program has
+    /// damaged the log. 0 if not: a crash tore a write that had not been acknowledged as durable.
+    pub damaged: u64,
 }
 
 const _: () = {
     assert!(size_of::<kvstore_stats_info>() == 64 && align_of::<kvstore_stats_info>() == 8);
-    assert!(size_of::<kvstore_recovery_info>() == 48);
+    assert!(size_of::<kvstore_recovery_info>() == 56);
     assert!(align_of::<kvstore_recovery_info>() == 8);
 };
 
 /// The sizes that the structs had when they were first published. No caller can have less, and
 /// a later version that adds fields still accepts these.
 const FIRST_STATS: usize = 64;
-const FIRST_RECOVERY: usize = 48;
+const FIRST_RECOVERY: usize = 56;
 
 /// An out-parameter that begins with its size: a struct of numbers and pointers without padding.
 struct SizedOut<T> {
@@ -190,6 +193,7 @@ pub unsafe extern "C" fn kvstore_recovery_report(
                 bytes_cut: report.bytes_cut,
                 cut_offset: report.cut_offset.unwrap_or(KVSTORE_OFFSET_NONE),
                 quarantine: handle.quarantine.as_ref().map_or(ptr::null(), Text::as_ptr),
+                damaged: u64::from(report.damaged),
             })
         })?;
         Ok(KVSTORE_OK)

@@ -34,6 +34,12 @@ impl Operation {
     }
 }
 
+/// The bytes that every mark begins with: magic and operation.
+pub(crate) const MARK_START: [u8; 5] = {
+    let magic = LOG_MAGIC.to_be_bytes();
+    [magic[0], magic[1], magic[2], magic[3], Operation::Mark as u8]
+};
+
 /// A decoded log entry; its checksum was right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogEntry<'a> {

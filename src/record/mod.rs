@@ -15,7 +15,7 @@ mod log;
 mod run;
 mod snapshot;
 
-pub(crate) use log::{LOG_RUN_OFFSET, decode_log_entry, encode_log_entry};
+pub(crate) use log::{LOG_RUN_OFFSET, MARK_START, decode_log_entry, encode_log_entry};
 pub(crate) use log::{LogEntry, Mark, Operation, log_entry_len};
 pub(crate) use run::{ByteSource, Run};
 pub(crate) use snapshot::{SNAPSHOT_ENTRY_OVERHEAD, SNAPSHOT_HEADER_LEN, SnapshotHeader};

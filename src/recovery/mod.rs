@@ -18,7 +18,7 @@ use crate::io::{Access, Directory, File, MAX_FILE_LEN, Mapping, SegmentId, Segme
 use crate::options::{Durability, Options};
 use crate::record::{LOG_RUN_OFFSET, Mark, Operation, decode_log_entry, log_entry_len};
 use crate::snapshot::{self, SNAPSHOT_NAME, UNFINISHED_NAME};
-use crate::wal::{LOG_NAME, Log, Resume, scan};
+use crate::wal::{LOG_NAME, Log, LogEnd, Resume, scan};
 use replay::Replay;
 
 /// A directory brought back.
@@ -191,11 +191,26 @@ fn load_log(
         report.bytes_cut = log_end.garbage;
         report.cut_offset = Some(log_end.offset);
         report.cut_reason = log_end.reason.map(|reason| reason.to_string());
+        report.damaged = log_end.vouched > log_end.offset;
+        if report.damaged && options.strict_recovery {
+            return Err(refuse_damage(file.path(), log_end));
+        }
         if !options.read_only {
             report.quarantine = Some(quarantine::cut(directory, &**file, &mapping, log_end)?);
         }
     }
     Ok(Some(state))
+}
+
+fn refuse_damage(path: &Path, end: LogEnd) -> Error {
+    let what = format!(
+        "synced data is damaged: {} bytes lie from here on, of which {} had reached the disk; \
+         nothing was changed; restore a backup, or open without strict recovery to keep what is \
+         before",
+        end.garbage,
+        end.vouched - end.offset
+    );
+    Error::corrupt(path, end.offset, what)
 }
 
 /// The time of the latest entry of a log, 0 when it has none.

@@ -28,6 +28,10 @@ pub struct RecoveryReport {
     pub cut_offset: Option<u64>,
     /// Why the log stopped decoding there.
     pub cut_reason: Option<String>,
+    /// Whether data that had been synced was among them: then a disk or a program has damaged the
+    /// log. If not, a crash tore the last write, which had not been acknowledged as durable.
+    /// A log without marks, of the Go store, cannot tell.
+    pub damaged: bool,
     /// The file that the cut bytes were copied to. A read-only open cuts nothing.
     pub quarantine: Option<PathBuf>,
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{LoadedBytes, Mapping};
-use crate::record::{LogEntry, Malformed, Operation, decode_log_entry};
+use crate::record::{
+    LogEntry, MARK_START, Malformed, Mark, Operation, decode_log_entry, log_entry_len,
+};
 
 /// Where and why a log stops decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,10 @@ pub(crate) struct LogEnd {
     pub(crate) garbage: u64,
     /// What is wrong there, unless the end is clean.
     pub(crate) reason: Option<Malformed>,
+    /// A mark behind that offset vouches that every byte before this one had reached the disk; 0
+    /// when there is none. Beyond `offset` it means that synced data was damaged: a write that a
+    /// crash has torn has no such mark behind it.
+    pub(crate) vouched: u64,
 }
 
 /// Calls `visit` with every valid entry and its offset, up to the first invalid byte. Entries
@@ -29,21 +35,29 @@ pub(crate) fn scan<'m>(
     mut visit: impl FnMut(usize, Operation, LogEntry<'m>) -> Result<()>,
 ) -> Result<LogEnd> {
     let mut loaded = LoadedBytes::new(log);
-    let mut at = 0;
+    let (mut at, mut generation) = (0, None);
     loop {
         let entry = match loaded.decode_at(at, decode_log_entry)? {
             Ok(entry) => entry,
-            Err(reason) => return end_at(at, &mut loaded, reason),
+            Err(reason) => return end_at(at, &mut loaded, reason, generation),
         };
         let Some(operation) = Operation::from_code(entry.operation) else {
             return Err(unknown_operation(log.path(), at, entry.operation));
         };
+        if let Some(mark) = mark_in(&entry) {
+            generation = Some(mark.generation);
+        }
         visit(at, operation, entry)?;
         at += entry.encoded_len();
     }
 }
 
-fn end_at(at: usize, loaded: &mut LoadedBytes<'_>, reason: Malformed) -> Result<LogEnd> {
+fn end_at(
+    at: usize,
+    loaded: &mut LoadedBytes<'_>,
+    reason: Malformed,
+    generation: Option<u64>,
+) -> Result<LogEnd> {
     let (mut garbage, mut checked) = (0, at);
     loop {
         let bytes = &loaded.bytes()[checked..];
@@ -56,7 +70,33 @@ fn end_at(at: usize, loaded: &mut LoadedBytes<'_>, reason: Malformed) -> Result<
         }
     }
     let reason = (garbage > 0).then_some(reason);
-    Ok(LogEnd { offset: at as u64, garbage: garbage as u64, reason })
+    let vouched = last_mark(&loaded.bytes()[at..at + garbage], generation)
+        .map_or(0, |position| (at + position) as u64);
+    Ok(LogEnd { offset: at as u64, garbage: garbage as u64, reason, vouched })
+}
+
+/// The mark that an entry is, if it is one.
+fn mark_in(entry: &LogEntry<'_>) -> Option<Mark> {
+    match Operation::from_code(entry.operation) {
+        Some(Operation::Mark) => Mark::decode(entry.run.value),
+        _ => None,
+    }
+}
+
+/// Where in `garbage` the last valid mark begins: one of `generation`, or where the log has none
+/// before the garbage, any. What a value contains could look like one; it would have to be of this
+/// very log.
+fn last_mark(garbage: &[u8], generation: Option<u64>) -> Option<usize> {
+    let len = log_entry_len(0, Mark::LEN);
+    let start = &MARK_START;
+    let starts = (0..garbage.len().saturating_sub(len - 1)).rev();
+    starts.into_iter().find(|&position| {
+        let entry = &garbage[position..position + len];
+        entry.starts_with(start)
+            && decode_log_entry(entry).ok().and_then(|entry| mark_in(&entry)).is_some_and(|mark| {
+                generation.is_none_or(|generation| generation == mark.generation)
+            })
+    })
 }
 
 fn unknown_operation(path: &Path, at: usize, operation: u8) -> Error {

@@ -303,7 +303,8 @@ static void options(void) {
         const char *name, *accepted;
     } wrong[] = {
         {0, 0, "option 0", "KVSTORE_OPTION_DURABILITY (1)"},
-        {99, 0, "option 99", "KVSTORE_OPTION_CLOSE_CHECKPOINT (7)"},
+        {99, 0, "option 99", "KVSTORE_OPTION_STRICT_RECOVERY (8)"},
+        {KVSTORE_OPTION_STRICT_RECOVERY, 2, "STRICT_RECOVERY", "0 (no) and 1 (yes)"},
         {KVSTORE_OPTION_DURABILITY, 2, "KVSTORE_OPTION_DURABILITY", "KVSTORE_DURABILITY_OS (1)"},
         {KVSTORE_OPTION_CREATE, 2, "KVSTORE_OPTION_CREATE", "0 (no) and 1 (yes)"},
         {KVSTORE_OPTION_READ_ONLY, UINT64_MAX, "KVSTORE_OPTION_READ_ONLY", "0 (no) and 1 (yes)"},

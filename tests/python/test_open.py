@@ -199,3 +199,24 @@ def test_limits_are_inclusive(directory: str) -> None:
 def test_the_longest_waits_are_accepted(tmp_path: Path) -> None:
     for seconds in (1, 1.5, 1e300, float("inf"), True):
         kvstore.open(tmp_path / "data", lock_timeout=seconds).close()
+
+
+def test_strict_recovery_refuses_damage_to_synced_data_and_not_a_torn_write(directory: str) -> None:
+    store = kvstore.open(directory, close_checkpoint="never")
+    for number in range(3):
+        store[b"key %d" % number] = b"value"
+    store.close()
+    log = Path(directory, "wal.log")
+    whole = log.read_bytes()
+    log.write_bytes(whole[:60] + b"\xff" + whole[61:])
+    with pytest.raises(kvstore.CorruptionError, match="synced data is damaged") as caught:
+        kvstore.open(directory, strict_recovery=True)
+    assert caught.value.path == str(log) and caught.value.offset == 41
+    with kvstore.open(directory) as store:
+        report = store.recovery_report()
+        assert report["damaged"] and report["log_records"] == 0 and report["quarantine"]
+    log.write_bytes(whole[:-3])
+    Path(directory, "snapshot.dat").unlink(missing_ok=True)
+    with kvstore.open(directory, strict_recovery=True) as store:
+        report = store.recovery_report()
+        assert not report["damaged"] and report["bytes_cut"] and len(store) == 2

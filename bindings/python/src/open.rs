@@ -36,7 +36,8 @@ const LOCK_SLICE: Duration = Duration::from_millis(50);
 /// process to close the directory, `float("inf")` to wait for as long as it takes; Ctrl-C
 /// interrupts it. `max_key_len` and `max_value_len` refuse longer keys and values, in bytes.
 /// `close_checkpoint` says what `close` does with the log: `"auto"` writes a snapshot where that
-/// pays, `"always"` whenever something changed, `"never"` keeps the log.
+/// pays, `"always"` whenever something changed, `"never"` keeps the log. `strict_recovery` refuses a
+/// log whose synced part is damaged, instead of keeping what is before the damage.
 ///
 /// Raises `LockedError` when another handle has the directory open for writing (`LockTimeout`
 /// after a wait), `CorruptionError` when the snapshot is damaged, `StorageError` when the
@@ -60,10 +61,11 @@ const LOCK_SLICE: Duration = Duration::from_millis(50);
         lock_timeout = LockTimeout(Some(Duration::ZERO)),
         max_key_len = None,
         max_value_len = None,
-        close_checkpoint = Choice(CloseCheckpoint::Auto)
+        close_checkpoint = Choice(CloseCheckpoint::Auto),
+        strict_recovery = false
     ),
     text_signature = "(path, flag='c', *, durability='sync', lock_timeout=0.0, max_key_len=None, \
-                      max_value_len=None, close_checkpoint='auto')"
+                      max_value_len=None, close_checkpoint='auto', strict_recovery=False)"
 )]
 #[allow(clippy::too_many_arguments)] // it is the Python signature
 pub(crate) fn open(
@@ -75,6 +77,7 @@ pub(crate) fn open(
     max_key_len: Option<&Bound<'_, PyAny>>,
     max_value_len: Option<&Bound<'_, PyAny>>,
     close_checkpoint: Choice<CloseCheckpoint>,
+    strict_recovery: bool,
 ) -> PyResult<Store> {
     let options = Options::new()
         .create(matches!(flag, Flag::Create | Flag::New))
@@ -82,16 +85,10 @@ pub(crate) fn open(
         .durability(durability.0)
         .max_key_len(limit("max_key_len", max_key_len)?)
         .max_value_len(limit("max_value_len", max_value_len)?)
-        .close_checkpoint(close_checkpoint.0);
+        .close_checkpoint(close_checkpoint.0)
+        .strict_recovery(strict_recovery);
     // Flag "n" deletes through the engine, under its lock: removing files would bypass the lock,
     // and could take files that are not the store's.
-    if flag == Flag::New && max_key_len.is_some() {
-        // The engine refuses to delete keys beyond its limit, so they go before there is one.
-        let unlimited = options.clone().max_key_len(MAX_LEN);
-        let engine = open_in_slices(py, &unlimited, &path.0, lock_timeout)?;
-        let emptied = py.detach(|| delete_all(&engine, durability.0).and_then(|()| engine.close()));
-        emptied.map_err(|error| errors::exception(py, error))?;
-    }
     let engine = open_in_slices(py, &options, &path.0, lock_timeout)?;
     if flag == Flag::New {
         let emptied = py.detach(|| delete_all(&engine, durability.0));

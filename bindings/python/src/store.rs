@@ -531,7 +531,8 @@ impl Store {
     ///
     /// `clean` is whether nothing had to be replayed or cut, `snapshot_records` and `log_records`
     /// how much was read, `bytes_cut` how much of the log was no entry and was moved away,
-    /// `cut_offset` where in `wal.log` that began, and `quarantine` the file that keeps it.
+    /// `cut_offset` where in `wal.log` that began, `damaged` whether synced data was part of it,
+    /// and `quarantine` the file that keeps it.
     ///
     /// >>> store.recovery_report()["clean"]
     /// True
@@ -545,6 +546,7 @@ impl Store {
         dict.set_item("log_records", report.log_records)?;
         dict.set_item("bytes_cut", report.bytes_cut)?;
         dict.set_item("cut_offset", report.cut_offset)?;
+        dict.set_item("damaged", report.damaged)?;
         dict.set_item("quarantine", quarantine)?;
         Ok(dict)
     }
