@@ -4,7 +4,7 @@ CARGO  ?= cargo
 PYTHON ?= python3
 PREFIX ?= /usr/local
 VENV   := .venv
-TARGET := target/release
+TARGET := $(or $(CARGO_TARGET_DIR),target)/release
 
 .PHONY: help
 help:
@@ -30,7 +30,7 @@ $(VENV)/.ready: pyproject.toml
 
 .PHONY: demo
 demo: lib python ## a C writer is killed; Python, C++ and ctypes go on with its directory
-	$(VENV)/bin/python demo/run.py
+	KVSTORE_LIB_DIR=$(TARGET) $(VENV)/bin/python demo/run.py
 
 .PHONY: test
 test: test_rust test_c test_python ## every test, in Rust, C, C++ and Python
@@ -46,7 +46,7 @@ test_c: lib ## the tests of the C interface, in C and C++
 .PHONY: test_python
 test_python: python lib ## the tests of the Python package
 	$(VENV)/bin/python -m pytest -q
-	$(VENV)/bin/python tests/readme.py
+	KVSTORE_LIB_DIR=$(TARGET) $(VENV)/bin/python tests/readme.py
 
 .PHONY: test_race
 test_race: ## the C stress test under ThreadSanitizer
@@ -58,7 +58,7 @@ test_memory: lib ## the C tests under Valgrind's memcheck
 
 .PHONY: bench
 bench: lib python ## the figures of docs/PERFORMANCE.md, each beside its limit
-	$(CARGO) bench --bench store
+	KVSTORE_LIBRARY=$(TARGET)/libkvstore.so $(CARGO) bench --bench store
 	$(VENV)/bin/python bindings/python/bench.py
 
 .PHONY: header

@@ -80,7 +80,7 @@
  *    Cursors, pins, buffers and values are not affected by the close, and are freed as usual.
  *
  * 3. After fork() the child must not use what its parent opened: every call with the parent's
- *    store is KVSTORE_ERR_FORKED, and kvstore_close() in the child frees memory but neither writes
+ *    store is KVSTORE_ERR_FORKED, and kvstore_close() in the child frees the handle but neither writes
  *    nor unlocks. The child may go on reading pins and cursors it inherited, and may open other
  *    stores. It may also just call exec() or _exit().
  *
@@ -343,12 +343,14 @@ kvstore_status kvstore_open(const char *directory,
  * No other call may be using the handle, and none may use it afterwards (caveat 2). Cursors,
  * pins, buffers and values stay valid. Writes a snapshot and leaves an empty log, unless
  * KVSTORE_OPTION_CLOSE_CHECKPOINT says otherwise; on a large store that can take seconds. If
- * that fails, nothing is lost: the log stays, and the next open replays it.
+ * that fails, the log stays, and the next open replays it.
  *
- * KVSTORE_OK; KVSTORE_ERR_IO or KVSTORE_ERR_NO_SPACE when the snapshot could not be written;
- * KVSTORE_ERR_POISONED when an earlier write failed for good, so nothing was written now;
- * KVSTORE_ERR_FORKED in a forked child, where it writes nothing, leaves the parent's lock alone
- * and only frees memory.
+ * KVSTORE_OK; KVSTORE_ERR_IO, KVSTORE_ERR_NO_SPACE, KVSTORE_ERR_TOO_LARGE or
+ * KVSTORE_ERR_OUT_OF_MEMORY when the snapshot could not be written, and nothing is lost;
+ * KVSTORE_ERR_CORRUPT when a record can no longer be read, in memory or on disk: the next open
+ * keeps what is before it in the log, and the rest in quarantine; KVSTORE_ERR_POISONED when an
+ * earlier write failed for good, so nothing was written now; KVSTORE_ERR_FORKED in a forked
+ * child, where it writes nothing, leaves the parent's lock alone and frees the handle only.
  */
 kvstore_status kvstore_close(kvstore *store, kvstore_error **error);
 
@@ -517,7 +519,7 @@ typedef struct kvstore_pin kvstore_pin;
  *     }
  *
  * The bytes stay valid and unchanged until kvstore_pin_release(), whatever is written meanwhile
- * and also after kvstore_close(); they are read-only memory. A pin keeps a whole file mapped, so
+ * and also after kvstore_close(); they must not be written to: they are the store's file. A pin keeps a whole file mapped, so
  * release it when done.
  *
  * KVSTORE_OK, KVSTORE_NOT_FOUND, KVSTORE_ERR_OUT_OF_MEMORY, KVSTORE_ERR_FORKED or
@@ -640,7 +642,8 @@ typedef struct kvstore_cursor kvstore_cursor;
  *
  * KVSTORE_OK; KVSTORE_ERR_INVALID_ARGUMENT for a wrong struct_size or an unknown flag;
  * KVSTORE_ERR_UNSUPPORTED when a larger struct_size comes with fields that are not 0;
- * KVSTORE_ERR_FORKED or KVSTORE_ERR_OUT_OF_MEMORY. After an error *out is NULL.
+ * KVSTORE_ERR_FORKED, KVSTORE_ERR_OUT_OF_MEMORY, or KVSTORE_ERR_CORRUPT when a record can no longer
+ * be read. After an error *out is NULL.
  */
 kvstore_status kvstore_cursor_open(const kvstore *store,
                                    const kvstore_range *range,

@@ -109,7 +109,9 @@ impl Options {
 
     /// Open for reading only: nothing in the directory changes, also no torn tail is cut, and
     /// writes fail with [`ErrorKind::ReadOnly`]. Several read-only handles can be open at once;
-    /// none while a writer has the directory open. Never creates. Default: false.
+    /// none while a writer has the directory open. Never creates, not even the lock file: in a
+    /// directory without one, a writer may come later, and what it writes is not seen. Default:
+    /// false.
     pub fn read_only(mut self, read_only: bool) -> Options {
         self.read_only = read_only;
         self

@@ -1,5 +1,4 @@
-//! Many threads on one store. `make test_race` runs these under ThreadSanitizer, with fewer
-//! rounds: `KVSTORE_TEST_ROUNDS` says how many.
+//! Many threads on one store.
 
 mod common;
 
@@ -8,10 +7,6 @@ use std::thread;
 
 use common::{contents, directory, open, open_os};
 use kvstore::{Direction, Durability, ErrorKind, Options, Store};
-
-fn rounds(usual: u64) -> u64 {
-    std::env::var("KVSTORE_TEST_ROUNDS").map_or(usual, |text| text.parse().unwrap())
-}
 
 fn number(value: &[u8]) -> u64 {
     u64::from_be_bytes(value.try_into().unwrap())
@@ -43,7 +38,7 @@ fn readers_see_every_key_and_never_go_back_in_time() {
             .map(|writer| {
                 let store = &store;
                 scope.spawn(move || {
-                    for round in 1..=rounds(20_000) {
+                    for round in 1..=20_000 {
                         let key = round % (KEYS / 2) * 2 + writer;
                         store.set(key.to_be_bytes(), round.to_be_bytes()).unwrap();
                         // New keys beside them, so that tables grow.
@@ -57,7 +52,7 @@ fn readers_see_every_key_and_never_go_back_in_time() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert_eq!(contents(&store).len() as u64, KEYS + 2 * rounds(20_000));
+    assert_eq!(contents(&store).len() as u64, KEYS + 2 * 20_000);
 }
 
 #[test]
@@ -70,7 +65,7 @@ fn a_scan_and_a_cursor_see_one_instant() {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            for round in 1..=rounds(30_000) {
+            for round in 1..=30_000 {
                 for key in ["a", "m", "z"] {
                     store.set(key, round.to_be_bytes()).unwrap();
                 }
@@ -101,7 +96,7 @@ fn durabilities_mix_in_one_order() {
         for writer in 0..8_u64 {
             let (store, committed) = (&store, &committed);
             scope.spawn(move || {
-                for round in 0..rounds(200) {
+                for round in 0..200 {
                     let durability =
                         if (writer + round) % 2 == 0 { Durability::Os } else { Durability::Sync };
                     let key = format!("{writer}:{round}");
@@ -123,14 +118,14 @@ fn durabilities_mix_in_one_order() {
     let before = contents(&store);
     assert_eq!(before.len() as u64, committed.load(Ordering::Relaxed));
     let stats = store.stats();
-    assert!(stats.groups <= stats.writes && stats.writes >= 8 * rounds(200));
+    assert!(stats.groups <= stats.writes && stats.writes >= 8 * 200);
     drop(store); // as in a crash
     assert_eq!(contents(&open(place.path())), before);
 }
 
 #[test]
 fn a_reader_overtaken_by_close_is_told_so_and_never_that_a_key_is_absent() {
-    for _ in 0..rounds(30).min(30) {
+    for _ in 0..30 {
         let place = directory();
         let store = open_os(place.path());
         for key in 0..200 {
@@ -163,7 +158,7 @@ fn a_reader_overtaken_by_close_is_told_so_and_never_that_a_key_is_absent() {
 #[test]
 fn of_many_threads_that_open_at_once_one_wins() {
     let place = directory();
-    for _ in 0..rounds(20).min(20) {
+    for _ in 0..20 {
         let winners = AtomicU64::new(0);
         let barrier = std::sync::Barrier::new(8);
         thread::scope(|scope| {

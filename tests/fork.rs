@@ -74,3 +74,36 @@ fn a_child_can_use_stores_of_its_own() {
     assert_eq!(code, 0);
     assert_eq!(contents(&open(childs.path())).len(), 1_000);
 }
+
+#[test]
+fn children_forked_amid_writes_can_close_what_they_inherited() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let place = directory();
+    let store = open(place.path());
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let (store, stop) = (&store, &stop);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    store.set(format!("key {writer}"), [7; 300]).unwrap();
+                }
+            });
+        }
+        // Many, since a child is harmed only if the fork meets another thread amid a change.
+        for _ in 0..5_000 {
+            let code = in_child(|| {
+                let clone = store.clone();
+                let refused = clone.close().unwrap_err().kind() == ErrorKind::Forked;
+                // Drops every reference that the child has, as closing a handle in C does.
+                // SAFETY: the child ends before anybody uses `store` again.
+                drop(unsafe { std::ptr::read(&raw const store) });
+                drop(clone);
+                i32::from(!refused)
+            });
+            assert_eq!(code, 0);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(contents(&store).len(), 4);
+}

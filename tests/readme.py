@@ -1,5 +1,6 @@
 """Runs the C and Python examples of the README as they stand there. The Rust one is a doctest."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LIBRARIES = ROOT / "target" / "release"
+LIBRARIES = pathlib.Path(os.environ.get("KVSTORE_LIB_DIR", ROOT / "target/release")).resolve()
 
 
 def example(language: str) -> str:

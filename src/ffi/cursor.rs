@@ -45,7 +45,8 @@ const _: () = {
 ///
 /// KVSTORE_OK; KVSTORE_ERR_INVALID_ARGUMENT for a wrong struct_size or an unknown flag;
 /// KVSTORE_ERR_UNSUPPORTED when a larger struct_size comes with fields that are not 0;
-/// KVSTORE_ERR_FORKED or KVSTORE_ERR_OUT_OF_MEMORY. After an error *out is NULL.
+/// KVSTORE_ERR_FORKED, KVSTORE_ERR_OUT_OF_MEMORY, or KVSTORE_ERR_CORRUPT when a record can no longer
+/// be read. After an error *out is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kvstore_cursor_open(
     store: *const kvstore,

@@ -34,7 +34,7 @@ const _: () = {
 ///     }
 ///
 /// The bytes stay valid and unchanged until kvstore_pin_release(), whatever is written meanwhile
-/// and also after kvstore_close(); they are read-only memory. A pin keeps a whole file mapped, so
+/// and also after kvstore_close(); they must not be written to: they are the store's file. A pin keeps a whole file mapped, so
 /// release it when done.
 ///
 /// KVSTORE_OK, KVSTORE_NOT_FOUND, KVSTORE_ERR_OUT_OF_MEMORY, KVSTORE_ERR_FORKED or

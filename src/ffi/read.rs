@@ -63,7 +63,7 @@ pub unsafe extern "C" fn kvstore_get_into(
             if value.len() <= capacity && !value.is_empty() {
                 // SAFETY: the value fits into the buffer (checked), which is not NULL (checked:
                 // capacity is not 0) and writable by the rule for outputs, kept by the caller. It
-                // does not overlap the value, which lies in read-only memory of the library.
+                // does not overlap the value: the caller does not write to the store's files.
                 unsafe { ptr::copy_nonoverlapping(value.as_ptr(), buffer.cast(), value.len()) };
             }
             value.len()

@@ -114,12 +114,14 @@ pub unsafe extern "C" fn kvstore_open(
 /// No other call may be using the handle, and none may use it afterwards (caveat 2). Cursors,
 /// pins, buffers and values stay valid. Writes a snapshot and leaves an empty log, unless
 /// KVSTORE_OPTION_CLOSE_CHECKPOINT says otherwise; on a large store that can take seconds. If
-/// that fails, nothing is lost: the log stays, and the next open replays it.
+/// that fails, the log stays, and the next open replays it.
 ///
-/// KVSTORE_OK; KVSTORE_ERR_IO or KVSTORE_ERR_NO_SPACE when the snapshot could not be written;
-/// KVSTORE_ERR_POISONED when an earlier write failed for good, so nothing was written now;
-/// KVSTORE_ERR_FORKED in a forked child, where it writes nothing, leaves the parent's lock alone
-/// and only frees memory.
+/// KVSTORE_OK; KVSTORE_ERR_IO, KVSTORE_ERR_NO_SPACE, KVSTORE_ERR_TOO_LARGE or
+/// KVSTORE_ERR_OUT_OF_MEMORY when the snapshot could not be written, and nothing is lost;
+/// KVSTORE_ERR_CORRUPT when a record can no longer be read, in memory or on disk: the next open
+/// keeps what is before it in the log, and the rest in quarantine; KVSTORE_ERR_POISONED when an
+/// earlier write failed for good, so nothing was written now; KVSTORE_ERR_FORKED in a forked
+/// child, where it writes nothing, leaves the parent's lock alone and frees the handle only.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kvstore_close(
     store: *mut kvstore,

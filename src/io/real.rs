@@ -182,7 +182,10 @@ impl Directory for RealDirectory {
         match locked {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
-                return Ok(LockAttempt::HeldBy(recorded_holder(&mut handle)));
+                // Where a shared lock can be had, readers hold it, and they leave no name.
+                let by_readers = exclusive && handle.try_lock_shared().is_ok();
+                let holder = if by_readers { None } else { recorded_holder(&mut handle) };
+                return Ok(LockAttempt::HeldBy(holder));
             }
             Err(fs::TryLockError::Error(error)) => return Err(Error::io("lock", &path, error)),
         }

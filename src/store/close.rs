@@ -3,7 +3,7 @@
 use super::inner::Inner;
 use crate::checkpoint::checkpoint;
 use crate::commit::Writer;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::io::Epoch;
 use crate::options::CloseCheckpoint;
 use crate::wal::Log;
@@ -66,11 +66,15 @@ impl Inner {
     }
 
     fn explain(&self, error: &Error) -> Error {
-        let lead = format!(
-            "the snapshot and the new log of {} could not be written; nothing is lost, and the \
-             next open tries again",
-            self.path().display()
-        );
+        let advice = match error.kind() {
+            ErrorKind::Corrupt => {
+                "the log is kept; the next open keeps what is before the damage in it, and the \
+                 rest in quarantine"
+            }
+            _ => "nothing is lost, and the next open tries again",
+        };
+        let path = self.path().display();
+        let lead = format!("the snapshot and the new log of {path} were not written; {advice}");
         error.share(error.kind(), &lead)
     }
 }

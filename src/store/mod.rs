@@ -160,6 +160,16 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.inner.check_not_forked().is_err() {
+            // The child of a fork: another thread of the parent may have been in the middle of
+            // changing what would be freed here. It is left as it is.
+            std::mem::forget(Arc::clone(&self.inner));
+        }
+    }
+}
+
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")

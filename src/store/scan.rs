@@ -125,10 +125,28 @@ impl Cursor {
         self.next_pairs(1).next()
     }
 
-    /// The next pairs, at most `count`, all valid until the next call; none at the end. Those
-    /// that are not taken from the iterator are skipped.
+    /// Passes over records that can no longer be read, so that they do not look like the end.
+    fn skip_unreadable(&mut self) {
+        while !self.left.is_empty() {
+            let next = match self.direction {
+                Direction::Ascending => self.left.start,
+                Direction::Descending => self.left.end - 1,
+            };
+            if self.run.get(next).is_ok() {
+                return;
+            }
+            match self.direction {
+                Direction::Ascending => self.left.start += 1,
+                Direction::Descending => self.left.end -= 1,
+            }
+        }
+    }
+
+    /// The next pairs, at least one and at most `count`, all valid until the next call; none at
+    /// the end. Those that are not taken from the iterator are skipped.
     #[inline]
     pub fn next_pairs(&mut self, count: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.skip_unreadable();
         let (run, direction) = (&self.run, self.direction);
         let count = count.min(self.left.len());
         let positions = match direction {

@@ -70,8 +70,13 @@ fn end_at(
         }
     }
     let reason = (garbage > 0).then_some(reason);
-    let vouched = last_mark(&loaded.bytes()[at..at + garbage], generation)
-        .map_or(0, |position| (at + position) as u64);
+    // A log without marks before the cut, of the Go store, cannot tell; what looks like a mark in
+    // it is part of a value.
+    let vouched = match generation {
+        None if at > 0 => None,
+        _ => last_mark(&loaded.bytes()[at..at + garbage], generation),
+    }
+    .map_or(0, |position| (at + position) as u64);
     Ok(LogEnd { offset: at as u64, garbage: garbage as u64, reason, vouched })
 }
 

@@ -80,7 +80,7 @@
  *    Cursors, pins, buffers and values are not affected by the close, and are freed as usual.
  *
  * 3. After fork() the child must not use what its parent opened: every call with the parent's
- *    store is KVSTORE_ERR_FORKED, and kvstore_close() in the child frees memory but neither writes
+ *    store is KVSTORE_ERR_FORKED, and kvstore_close() in the child frees the handle but neither writes
  *    nor unlocks. The child may go on reading pins and cursors it inherited, and may open other
  *    stores. It may also just call exec() or _exit().
  *

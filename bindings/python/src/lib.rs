@@ -32,7 +32,8 @@ mod pin;
 mod store;
 
 /// The compiled part of `kvstore`; import `kvstore` instead.
-#[pyo3::pymodule]
+// The interpreter lock is what keeps other threads from changing the bytes that are being read.
+#[pyo3::pymodule(gil_used = true)]
 mod _kvstore {
     use pyo3::prelude::*;
     use pyo3::types::PyModule;
