@@ -38,7 +38,7 @@ fn readers_see_every_key_and_never_go_back_in_time() {
             .map(|writer| {
                 let store = &store;
                 scope.spawn(move || {
-                    for round in 1..=20_000 {
+                    for round in 1..=20_000_u64 {
                         let key = round % (KEYS / 2) * 2 + writer;
                         store.set(key.to_be_bytes(), round.to_be_bytes()).unwrap();
                         // New keys beside them, so that tables grow.
@@ -65,7 +65,7 @@ fn a_scan_and_a_cursor_see_one_instant() {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            for round in 1..=30_000 {
+            for round in 1..=30_000_u64 {
                 for key in ["a", "m", "z"] {
                     store.set(key, round.to_be_bytes()).unwrap();
                 }
@@ -96,7 +96,7 @@ fn durabilities_mix_in_one_order() {
         for writer in 0..8_u64 {
             let (store, committed) = (&store, &committed);
             scope.spawn(move || {
-                for round in 0..200 {
+                for round in 0..200_u64 {
                     let durability =
                         if (writer + round) % 2 == 0 { Durability::Os } else { Durability::Sync };
                     let key = format!("{writer}:{round}");

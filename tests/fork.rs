@@ -12,6 +12,8 @@ fn in_child(child: impl FnOnce() -> i32) -> i32 {
     // SAFETY: the child runs on, with one thread, and leaves by `_exit`.
     match unsafe { libc::fork() } {
         0 => {
+            // SAFETY: a system call; a child that hangs is killed, which the parent notices.
+            unsafe { libc::alarm(20) };
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(101);
             // SAFETY: ends the child without running the parent's handlers.
             unsafe { libc::_exit(code) }
@@ -82,16 +84,19 @@ fn children_forked_amid_writes_can_close_what_they_inherited() {
     let store = open(place.path());
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for writer in 0..4 {
+        for writer in 0..6 {
             let (store, stop) = (&store, &stop);
             scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    store.set(format!("key {writer}"), [7; 300]).unwrap();
+                for number in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    store.set(format!("key {writer} {number}"), [7; 300]).unwrap();
                 }
             });
         }
         // Many, since a child is harmed only if the fork meets another thread amid a change.
-        for _ in 0..5_000 {
+        for _ in 0..3_000 {
             let code = in_child(|| {
                 let clone = store.clone();
                 let refused = clone.close().unwrap_err().kind() == ErrorKind::Forked;
@@ -105,5 +110,5 @@ fn children_forked_amid_writes_can_close_what_they_inherited() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert_eq!(contents(&store).len(), 4);
+    contents(&store);
 }
