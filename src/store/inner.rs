@@ -1,8 +1,9 @@
 //! What all clones of a handle share.
 
 use std::path::Path;
+use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,25 @@ pub(super) struct Inner {
     pub(super) lock: Mutex<Option<Box<dyn HeldLock>>>,
 }
 
+/// What a forked child inherited and must not free, in a list, so that it does not count as a leak.
+struct LeftBehind {
+    #[expect(dead_code, reason = "held for ever")]
+    inner: Arc<Inner>,
+    #[expect(dead_code, reason = "keeps the rest of the list reachable")]
+    next: *mut LeftBehind,
+}
+
+static LEFT_BEHIND: AtomicPtr<LeftBehind> = AtomicPtr::new(ptr::null_mut());
+
 impl Inner {
+    /// Keeps `inner` for as long as this process lives.
+    pub(super) fn leave_behind(inner: Arc<Inner>) {
+        // Relaxed: nobody follows these pointers. An entry that a race leaves out of the list is
+        // kept all the same.
+        let next = LEFT_BEHIND.load(Ordering::Relaxed);
+        LEFT_BEHIND.store(Box::into_raw(Box::new(LeftBehind { inner, next })), Ordering::Relaxed);
+    }
+
     pub(super) fn open(path: &Path, options: &Options) -> Result<Inner> {
         notice_forks();
         let forks = fork_count();

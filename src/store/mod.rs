@@ -165,7 +165,7 @@ impl Drop for Store {
         if self.inner.check_not_forked().is_err() {
             // The child of a fork: another thread of the parent may have been in the middle of
             // changing what would be freed here. It is left as it is.
-            std::mem::forget(Arc::clone(&self.inner));
+            Inner::leave_behind(Arc::clone(&self.inner));
         }
     }
 }
