@@ -413,7 +413,7 @@ kvstore_status kvstore_set_with(kvstore *store,
 
 /**
  * Deletes a key and its value. KVSTORE_OK if it was there, KVSTORE_NOT_FOUND if it was not,
- * which costs no write; otherwise as kvstore_set().
+ * which costs no write; otherwise as kvstore_set(), except that no key is beyond the limit.
  */
 kvstore_status kvstore_delete(kvstore *store,
                               const void *key,

@@ -23,8 +23,7 @@ pub(crate) fn checkpoint(
         // Best effort: it may be what fills the disk, and the next open removes it anyway.
         let _removed = directory.remove(UNFINISHED_NAME).is_ok();
     })?;
-    replace_log(directory)?;
-    Ok(())
+    replace_log(directory).map(drop)
 }
 
 fn write_snapshot(

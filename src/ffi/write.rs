@@ -66,7 +66,7 @@ pub unsafe extern "C" fn kvstore_set_with(
 }
 
 /// Deletes a key and its value. KVSTORE_OK if it was there, KVSTORE_NOT_FOUND if it was not,
-/// which costs no write; otherwise as kvstore_set().
+/// which costs no write; otherwise as kvstore_set(), except that no key is beyond the limit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kvstore_delete(
     store: *mut kvstore,

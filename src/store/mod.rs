@@ -118,7 +118,8 @@ impl Store {
     /// Deletes `key`. Returns whether it was there; deleting an absent key writes nothing.
     ///
     /// # Errors
-    /// Those of [`set`](Store::set).
+    /// Those of [`set`](Store::set), except that no key is beyond the limit: it may have been set
+    /// under another one.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;

@@ -93,11 +93,10 @@ fn mark_in(entry: &LogEntry<'_>) -> Option<Mark> {
 /// very log.
 fn last_mark(garbage: &[u8], generation: Option<u64>) -> Option<usize> {
     let len = log_entry_len(0, Mark::LEN);
-    let start = &MARK_START;
-    let starts = (0..garbage.len().saturating_sub(len - 1)).rev();
-    starts.into_iter().find(|&position| {
+    let mut positions = (0..garbage.len().saturating_sub(len - 1)).rev();
+    positions.find(|&position| {
         let entry = &garbage[position..position + len];
-        entry.starts_with(start)
+        entry.starts_with(&MARK_START)
             && decode_log_entry(entry).ok().and_then(|entry| mark_in(&entry)).is_some_and(|mark| {
                 generation.is_none_or(|generation| generation == mark.generation)
             })

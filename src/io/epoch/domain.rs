@@ -13,8 +13,7 @@ use crate::io::fork::at_fork;
 /// The current epoch; advanced by every retirement.
 pub(super) static EPOCH: AtomicU64 = AtomicU64::new(1);
 
-/// The newest epoch that garbage waits for readers to leave, or `OUTSIDE` when none
-/// waits.
+/// The newest epoch that garbage waits for readers to leave, or `OUTSIDE` when none waits.
 pub(super) static WAITING: AtomicU64 = AtomicU64::new(OUTSIDE);
 
 /// Less than every epoch.
