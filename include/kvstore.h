@@ -54,13 +54,14 @@
  *    the function named for it, never by free(), and freeing NULL is allowed. A result that is
  *    called borrowed or lent is not freed; how long it is valid is said with the function.
  *
- * 6. Threads. Any number of threads may use one kvstore handle at the same time, without a lock of
- *    theirs. Error, pin and values objects may be read by any thread, and freed once by any.
- *    Options and cursors may move between threads, but one thread at a time uses them. No function
- *    may be called from a signal handler.
+ * 6. Threads. Any number of threads may use one kvstore or kvstore_view handle at the same time,
+ *    without a lock of theirs. Error, pin and values objects may be read by any thread, and freed
+ *    once by any. Options and cursors may move between threads, but one thread at a time uses them.
+ *    No function may be called from a signal handler.
  *
  * 7. Structs that begin with struct_size grow in later versions: set the struct to zero, then
- *    struct_size to its sizeof. A program keeps working with a newer library.
+ *    struct_size to its sizeof. A program keeps working with a newer library. A struct_size that
+ *    cannot be right is KVSTORE_ERR_INVALID_ARGUMENT, and then nothing is written to the struct.
  *
  * 8. Handles. NULL in place of a handle is KVSTORE_ERR_INVALID_ARGUMENT; only functions that free,
  *    and kvstore_close(), accept it.
@@ -77,12 +78,12 @@
  *    closing it while another thread is inside a call. Set your pointer to NULL: further calls are
  *    then KVSTORE_ERR_INVALID_ARGUMENT. For the same reason no function of this version returns
  *    KVSTORE_ERR_CLOSED; the number is that of other languages, which see a closed store.
- *    Cursors, pins, buffers and values are not affected by the close, and are freed as usual.
+ *    Views, cursors, pins, buffers and values are not affected by the close, and are freed as usual.
  *
  * 3. After fork() the child must not use what its parent opened: every call with the parent's
  *    store is KVSTORE_ERR_FORKED, and kvstore_close() in the child frees the handle but neither writes
- *    nor unlocks. The child may go on reading pins and cursors it inherited, and may open other
- *    stores. It may also just call exec() or _exit().
+ *    nor unlocks. The child may go on reading views, pins and cursors it inherited, and may
+ *    open other stores. It may also just call exec() or _exit().
  *
  * 4. Not closing loses nothing that was acknowledged: the next open replays the log. Closing writes
  *    a snapshot, which makes the next open faster.
@@ -96,7 +97,7 @@
  *    not touch the files of an open store. Data may be larger than memory; the index, at most 16
  *    bytes for each key, must fit.
  *
- * 7. A pin or a cursor that is not released keeps whole files in the address space, and on the
+ * 7. A view, pin or cursor that is not released keeps whole files in the address space, and on the
  *    disk once they have been replaced.
  *
  * 8. After KVSTORE_ERR_PANIC, a defect of the library, only free and close what you hold, and
@@ -125,7 +126,7 @@ extern "C" {
 #define KVSTORE_OK        0 /* Success. */
 #define KVSTORE_NOT_FOUND 1 /* The key is not there; no error object is made. */
 #define KVSTORE_DONE      2 /* The cursor is at its end. */
-#define KVSTORE_CONFLICT  3 /* Reserved for compare-and-set. */
+#define KVSTORE_CONFLICT  3 /* The value was not the one that kvstore_compare_and_set() expected. */
 
 #define KVSTORE_ERR_INVALID_ARGUMENT  (-1) /* An argument is not accepted; see the message. */
 #define KVSTORE_ERR_IO                (-2) /* A system call failed; see kvstore_error_os_code(). */
@@ -142,6 +143,7 @@ extern "C" {
 #define KVSTORE_ERR_UNSUPPORTED      (-13) /* A newer format or struct than this version knows. */
 #define KVSTORE_ERR_OUT_OF_MEMORY    (-14) /* Memory could not be allocated. */
 #define KVSTORE_ERR_PANIC            (-15) /* A defect of the library was stopped; report it. */
+#define KVSTORE_ERR_CANCELLED        (-16) /* The caller's own callback asked to stop. */
 
 /** What a function returns: 0 for success, a positive outcome, or a negative error. */
 typedef int32_t kvstore_status;
@@ -253,6 +255,16 @@ typedef struct {
 /** 1: refuse a log whose synced part is damaged. 0 (default): keep what is before the damage. */
 #define KVSTORE_OPTION_STRICT_RECOVERY 8
 
+/** Milliseconds that a write waits for another thread's transaction. Default 5000. */
+#define KVSTORE_OPTION_TRANSACTION_TIMEOUT_MS 9
+
+/**
+ * Bytes that the log may have before a thread of the library writes a snapshot and removes it,
+ * beside readers and writers. 0: none does; kvstore_checkpoint() and kvstore_close() still do.
+ * Default: 64 MiB, or the length of the snapshot if that is more.
+ */
+#define KVSTORE_OPTION_CHECKPOINT_BYTES 10
+
 /**
  * A write is on the disk when it returns: it survives power loss, a crash of the system and the
  * death of the process. Writes of several threads share one disk sync.
@@ -349,10 +361,13 @@ kvstore_status kvstore_open(const char *directory,
  * KVSTORE_ERR_OUT_OF_MEMORY when the snapshot could not be written, and nothing is lost;
  * KVSTORE_ERR_CORRUPT when a record can no longer be read, in memory or on disk: the next open
  * keeps what is before it in the log, and the rest in quarantine; KVSTORE_ERR_POISONED when an
- * earlier write failed for good, so nothing was written now; KVSTORE_ERR_FORKED in a forked
+ * earlier write failed for good, so nothing was written now; KVSTORE_ERR_LOCKED, or on the thread
+ * that has it KVSTORE_ERR_INVALID_ARGUMENT, when a kvstore_transaction is open: nothing was closed but
+ * the handle, and the directory stays locked until the transaction ends; KVSTORE_ERR_FORKED in a forked
  * child, where it writes nothing, leaves the parent's lock alone and frees the handle only.
  */
-kvstore_status kvstore_close(kvstore *store, kvstore_error **error);
+kvstore_status kvstore_close(kvstore *store,
+                             kvstore_error **error);
 
 /**
  * The directory of a store, as the bytes that the system uses for it. NULL for NULL. The string
@@ -371,6 +386,18 @@ const char *kvstore_path(const kvstore *store);
 kvstore_status kvstore_sync(kvstore *store, kvstore_error **error);
 
 /**
+ * Writes everything that was written so far to a new snapshot and removes the log that had it,
+ * while other threads go on reading and writing. Does nothing if there is nothing new. A thread of
+ * the library does the same when the log is long: see KVSTORE_OPTION_CHECKPOINT_BYTES.
+ *
+ * KVSTORE_OK; KVSTORE_ERR_NO_SPACE, KVSTORE_ERR_IO, KVSTORE_ERR_OUT_OF_MEMORY or
+ * KVSTORE_ERR_CORRUPT: nothing is lost, the log is kept, the store goes on, and the next one tries
+ * again; KVSTORE_ERR_POISONED, KVSTORE_ERR_READ_ONLY, KVSTORE_ERR_FORKED or
+ * KVSTORE_ERR_INVALID_ARGUMENT.
+ */
+kvstore_status kvstore_checkpoint(kvstore *store, kvstore_error **error);
+
+/**
  * The number of keys in the store, into *out. It costs no search.
  *
  * KVSTORE_OK, KVSTORE_ERR_FORKED or KVSTORE_ERR_INVALID_ARGUMENT.
@@ -387,8 +414,9 @@ kvstore_status kvstore_len(const kvstore *store, uint64_t *out, kvstore_error **
  *
  * KVSTORE_OK; KVSTORE_ERR_TOO_LARGE beyond a limit; KVSTORE_ERR_READ_ONLY; KVSTORE_ERR_NO_SPACE;
  * KVSTORE_ERR_IO; KVSTORE_ERR_OUT_OF_MEMORY; KVSTORE_ERR_INDETERMINATE when the sync failed;
- * KVSTORE_ERR_POISONED when one failed earlier; KVSTORE_ERR_FORKED or
- * KVSTORE_ERR_INVALID_ARGUMENT. After any error but KVSTORE_ERR_INDETERMINATE nothing was
+ * KVSTORE_ERR_POISONED when one failed earlier; KVSTORE_ERR_LOCKED when another thread's
+ * kvstore_transaction is open for too long; KVSTORE_ERR_FORKED or KVSTORE_ERR_INVALID_ARGUMENT, also
+ * when this thread has a transaction open. After any error but KVSTORE_ERR_INDETERMINATE nothing was
  * written.
  */
 kvstore_status kvstore_set(kvstore *store,
@@ -500,6 +528,102 @@ kvstore_status kvstore_get(const kvstore *store,
  */
 void kvstore_buffer_free(kvstore_buffer *buffer);
 
+/* Writing several keys at once, and depending on the value before ------------------------------ */
+
+/**
+ * Sets and deletes that kvstore_write() carries out all at once or not at all. They take effect in
+ * the order in which they were added: of several for one key the last one counts. One thread at a
+ * time uses it; it belongs to no store, and may be written to several.
+ */
+typedef struct kvstore_batch kvstore_batch;
+
+/**
+ * An empty batch. Free it with kvstore_batch_free(). NULL if there is no memory.
+ *
+ *     kvstore_batch *batch = kvstore_batch_new();
+ *     kvstore_batch_set(batch, "from", 4, "70", 2, NULL);
+ *     kvstore_batch_set(batch, "to", 2, "30", 2, NULL);
+ *     kvstore_batch_delete(batch, "pending", 7, NULL);
+ *     status = kvstore_write(store, batch, &error);
+ *     kvstore_batch_free(batch);
+ */
+kvstore_batch *kvstore_batch_new(void);
+
+/** Frees a batch. NULL is allowed. */
+void kvstore_batch_free(kvstore_batch *batch);
+
+/**
+ * Adds to a batch: store a value under a key. Both are copied, and may be empty. Keys and values
+ * above a limit of the store are refused by kvstore_write().
+ *
+ * KVSTORE_OK; KVSTORE_ERR_OUT_OF_MEMORY, KVSTORE_ERR_TOO_LARGE beyond KVSTORE_MAX_LEN, or
+ * KVSTORE_ERR_INVALID_ARGUMENT, and the batch is as it was.
+ */
+kvstore_status kvstore_batch_set(kvstore_batch *batch,
+                                 const void *key,
+                                 size_t key_len,
+                                 const void *value,
+                                 size_t value_len,
+                                 kvstore_error **error);
+
+/** Adds to a batch: delete a key, which need not be there. Otherwise as kvstore_batch_set(). */
+kvstore_status kvstore_batch_delete(kvstore_batch *batch,
+                                    const void *key,
+                                    size_t key_len,
+                                    kvstore_error **error);
+
+/** How many operations were added to a batch; 0 for NULL. */
+size_t kvstore_batch_len(const kvstore_batch *batch);
+
+/** Takes all operations out of a batch, to fill it again. NULL is allowed. */
+void kvstore_batch_clear(kvstore_batch *batch);
+
+/**
+ * Carries out all of a batch or nothing of it: whatever crashes, and for whoever reads. Who has seen
+ * one of its writes sees all; kvstore_get_many(), cursors and views never see a part. When it
+ * returns KVSTORE_OK, all of it is as durable as KVSTORE_OPTION_DURABILITY says.
+ *
+ * The batch stays as it is: free it, clear it, or write it again. An empty one writes nothing.
+ *
+ * KVSTORE_OK, and otherwise as kvstore_set(); after any error but KVSTORE_ERR_INDETERMINATE nothing
+ * of it was written, and after that one all of it survives, or nothing.
+ */
+kvstore_status kvstore_write(kvstore *store,
+                             kvstore_batch *batch,
+                             kvstore_error **error);
+
+/**
+ * Stores a new value under a key if its value is the expected one. expected NULL means that the key
+ * must be absent; desired NULL deletes it. No other write comes between the look and the write.
+ *
+ *     kvstore_slice mine = {(const uint8_t *)"mine", 4};
+ *     status = kvstore_compare_and_set(store, "lock", 4, NULL, &mine, &error);
+ *
+ * KVSTORE_OK; KVSTORE_CONFLICT when the value was another one, and nothing was written; otherwise as
+ * kvstore_set().
+ */
+kvstore_status kvstore_compare_and_set(kvstore *store,
+                                       const void *key,
+                                       size_t key_len,
+                                       const kvstore_slice *expected,
+                                       const kvstore_slice *desired,
+                                       kvstore_error **error);
+
+/**
+ * Adds a number to the one under a key, and returns the sum in *sum; sum may be NULL. A number is
+ * eight bytes, big-endian, in two's complement; an absent key counts as 0. No other write comes
+ * between the look and the write.
+ *
+ * KVSTORE_OK; KVSTORE_ERR_INVALID_ARGUMENT when the value is not eight bytes long, or the sum is out
+ * of range; otherwise as kvstore_set(). After an error *sum is 0.
+ */
+kvstore_status kvstore_increment(kvstore *store,
+                                 const void *key,
+                                 size_t key_len,
+                                 int64_t delta,
+                                 int64_t *sum,
+                                 kvstore_error **error);
+
 /* Reading without a copy ----------------------------------------------------------------------- */
 
 /**
@@ -519,8 +643,8 @@ typedef struct kvstore_pin kvstore_pin;
  *     }
  *
  * The bytes stay valid and unchanged until kvstore_pin_release(), whatever is written meanwhile
- * and also after kvstore_close(); they must not be written to: they are the store's file. A pin keeps a whole file mapped, so
- * release it when done.
+ * and also after kvstore_close(); they must not be written to: they are the store's file. A pin
+ * keeps a whole file mapped, so release it when done.
  *
  * KVSTORE_OK, KVSTORE_NOT_FOUND, KVSTORE_ERR_OUT_OF_MEMORY, KVSTORE_ERR_FORKED or
  * KVSTORE_ERR_INVALID_ARGUMENT. After anything but KVSTORE_OK pin is NULL and value {NULL, 0}.
@@ -558,11 +682,13 @@ typedef struct kvstore_values kvstore_values;
  *     kvstore_values_free(values);
  *
  * The result holds one entry for each key, in their order, whether found or not; the same key may
- * occur twice. It costs three allocations, however many keys there are, unless values are long.
- * Each value is one that its key had during the call; they need not be of the same instant.
+ * occur twice. It costs four allocations, however many keys there are, unless values are long.
+ * Each value is one that its key had during the call; they need not be of the same instant, but of
+ * what kvstore_write() has written together all is seen or nothing.
  *
- * KVSTORE_OK, also when no key was found; KVSTORE_ERR_OUT_OF_MEMORY, KVSTORE_ERR_FORKED or
- * KVSTORE_ERR_INVALID_ARGUMENT. After an error *out is NULL.
+ * KVSTORE_OK, also when no key was found; KVSTORE_ERR_OUT_OF_MEMORY, KVSTORE_ERR_FORKED,
+ * KVSTORE_ERR_INVALID_ARGUMENT, or KVSTORE_ERR_TOO_LARGE when no memory can hold so many keys. After
+ * an error *out is NULL.
  */
 kvstore_status kvstore_get_many(const kvstore *store,
                                 const kvstore_slice *keys,
@@ -610,6 +736,8 @@ typedef struct {
     kvstore_slice prefix;
     /** KVSTORE_RANGE_REVERSE, KVSTORE_RANGE_KEYS_ONLY, both (by |) or 0. */
     uint32_t flags;
+    /** How many pairs to visit at most; 0: all. Seeking begins to count anew. */
+    uint64_t limit;
 } kvstore_range;
 
 /* Scanning ------------------------------------------------------------------------------------- */
@@ -637,8 +765,10 @@ typedef struct kvstore_cursor kvstore_cursor;
  * begins with it. A range whose end is not after its start is empty. An end of length 0 whose
  * data is not NULL is the empty key, before which there is nothing.
  *
- * Opening a cursor passes over the whole index, about 10 ns for each key of the store, during
- * which writers wait, and then sorts the keys of the range. Moving it costs no more than a read.
+ * The first cursor puts all keys of the store in order, which takes about a tenth of a
+ * microsecond for each; from then on the store keeps that order, 16 bytes for each key, and opening
+ * a cursor puts in order what was written since the last one. Writers do not wait. Moving a cursor
+ * costs no more than a read.
  *
  * KVSTORE_OK; KVSTORE_ERR_INVALID_ARGUMENT for a wrong struct_size or an unknown flag;
  * KVSTORE_ERR_UNSUPPORTED when a larger struct_size comes with fields that are not 0;
@@ -652,9 +782,10 @@ kvstore_status kvstore_cursor_open(const kvstore *store,
 
 /**
  * Moves to the next pair and lends its key and value, which stay valid until the next call with
- * this cursor. With KVSTORE_RANGE_KEYS_ONLY the value is empty and its pointer may be NULL.
+ * this cursor. With KVSTORE_RANGE_KEYS_ONLY *value is empty, and NULL may be passed for value.
  *
- * KVSTORE_OK; KVSTORE_DONE at the end, also when called again; or KVSTORE_ERR_INVALID_ARGUMENT.
+ * KVSTORE_OK; KVSTORE_DONE at the end or the limit, also when called again; KVSTORE_ERR_CORRUPT,
+ * also when called again, when a record can no longer be read; or KVSTORE_ERR_INVALID_ARGUMENT.
  * After anything but KVSTORE_OK key and value are {NULL, 0}.
  */
 kvstore_status kvstore_cursor_next(kvstore_cursor *cursor,
@@ -667,8 +798,9 @@ kvstore_status kvstore_cursor_next(kvstore_cursor *cursor,
  * array of capacity pairs, of which *count are filled, without a copy; they stay valid until the
  * next call with this cursor. A call may return fewer pairs than there are, but not none.
  *
- * KVSTORE_OK with *count at least 1; KVSTORE_DONE with *count 0 at the end; or
- * KVSTORE_ERR_INVALID_ARGUMENT, also for a capacity of 0.
+ * KVSTORE_OK with *count at least 1; KVSTORE_DONE with *count 0 at the end; KVSTORE_ERR_CORRUPT
+ * when the next record can no longer be read; or KVSTORE_ERR_INVALID_ARGUMENT, also for a capacity
+ * of 0.
  */
 kvstore_status kvstore_cursor_next_batch(kvstore_cursor *cursor,
                                          kvstore_pair *out,
@@ -676,8 +808,288 @@ kvstore_status kvstore_cursor_next_batch(kvstore_cursor *cursor,
                                          size_t *count,
                                          kvstore_error **error);
 
+/**
+ * Moves to before the first key, in the cursor's direction, that is not before this one: the
+ * least key that is not less, or, with KVSTORE_RANGE_REVERSE, the greatest that is not greater.
+ * The cursor may move forwards or backwards, but never out of its range. What it lent before is not
+ * valid any more, and a limit begins to count anew.
+ *
+ *     status = kvstore_cursor_seek(cursor, "user:5", 6, &error);
+ *     if (status == KVSTORE_OK)
+ *         status = kvstore_cursor_next(cursor, &key, &value, &error);
+ *
+ * KVSTORE_OK, also when there is no such key, which the next call tells; KVSTORE_ERR_CORRUPT when a
+ * record can no longer be read, and the cursor stays where it was; or
+ * KVSTORE_ERR_INVALID_ARGUMENT.
+ */
+kvstore_status kvstore_cursor_seek(kvstore_cursor *cursor,
+                                   const void *key,
+                                   size_t key_len,
+                                   kvstore_error **error);
+
 /** Frees a cursor; no slice that it lent must be used any more. NULL is allowed. */
 void kvstore_cursor_close(kvstore_cursor *cursor);
+
+/* The store at one instant --------------------------------------------------------------------- */
+
+/**
+ * The store as it was at one instant, whatever is written meanwhile. Any number of threads may use
+ * one at the same time, and it stays valid after kvstore_close(), until kvstore_view_close().
+ */
+typedef struct kvstore_view kvstore_view;
+
+/**
+ * Takes a view of the store as it is at one instant during the call. *out becomes the view, which
+ * kvstore_view_close() frees, or NULL.
+ *
+ *     kvstore_view *view;
+ *     kvstore_slice value;
+ *     if (kvstore_view_open(store, &view, &error) == KVSTORE_OK) {
+ *         if (kvstore_view_get(view, "user:1", 6, &value, NULL) == KVSTORE_OK)
+ *             use(value.data, value.len);
+ *         kvstore_view_close(view);
+ *     }
+ *
+ * It needs the order of keys, so what kvstore_cursor_open() says of its cost holds here as well;
+ * when nothing was written since the last view or cursor, it costs next to nothing. A view keeps
+ * whole files mapped, and on the disk once they have been replaced, so close it when done.
+ *
+ * KVSTORE_OK, KVSTORE_ERR_FORKED, KVSTORE_ERR_OUT_OF_MEMORY, KVSTORE_ERR_INVALID_ARGUMENT, or
+ * KVSTORE_ERR_CORRUPT when a record can no longer be read.
+ */
+kvstore_status kvstore_view_open(const kvstore *store, kvstore_view **out, kvstore_error **error);
+
+/**
+ * Lends the value that a key had, without a copy: *value stays valid until kvstore_view_close(),
+ * also after kvstore_close(). It must not be written to: it is the store's file.
+ *
+ * KVSTORE_OK; KVSTORE_NOT_FOUND; KVSTORE_ERR_CORRUPT when a record can no longer be read; or
+ * KVSTORE_ERR_INVALID_ARGUMENT. After anything but KVSTORE_OK value is {NULL, 0}.
+ */
+kvstore_status kvstore_view_get(const kvstore_view *view,
+                                const void *key,
+                                size_t key_len,
+                                kvstore_slice *value,
+                                kvstore_error **error);
+
+/**
+ * Like kvstore_view_get(), for a value that is needed for longer than the view: it stays valid until
+ * kvstore_pin_release().
+ *
+ * KVSTORE_OK; KVSTORE_NOT_FOUND; KVSTORE_ERR_CORRUPT when a record can no longer be read;
+ * KVSTORE_ERR_OUT_OF_MEMORY; or KVSTORE_ERR_INVALID_ARGUMENT. After anything but KVSTORE_OK pin is
+ * NULL and value {NULL, 0}.
+ */
+kvstore_status kvstore_view_get_pinned(const kvstore_view *view,
+                                       const void *key,
+                                       size_t key_len,
+                                       kvstore_pin **pin,
+                                       kvstore_slice *value,
+                                       kvstore_error **error);
+
+/**
+ * Whether the view has a key: KVSTORE_OK or KVSTORE_NOT_FOUND; or KVSTORE_ERR_CORRUPT when a record
+ * can no longer be read, or KVSTORE_ERR_INVALID_ARGUMENT.
+ */
+kvstore_status kvstore_view_contains(const kvstore_view *view,
+                                     const void *key,
+                                     size_t key_len,
+                                     kvstore_error **error);
+
+/** The number of keys in the view, into *out. KVSTORE_OK or KVSTORE_ERR_INVALID_ARGUMENT. */
+kvstore_status kvstore_view_len(const kvstore_view *view, uint64_t *out, kvstore_error **error);
+
+/**
+ * Opens a cursor over the view, like kvstore_cursor_open() over a store. It does not need the view
+ * any more, and is freed by kvstore_cursor_close().
+ *
+ * KVSTORE_OK; KVSTORE_ERR_INVALID_ARGUMENT for a wrong struct_size or an unknown flag;
+ * KVSTORE_ERR_UNSUPPORTED when a larger struct_size comes with fields that are not 0;
+ * KVSTORE_ERR_OUT_OF_MEMORY; or KVSTORE_ERR_CORRUPT when a record can no longer be read. After an
+ * error *out is NULL.
+ */
+kvstore_status kvstore_view_cursor_open(const kvstore_view *view,
+                                        const kvstore_range *range,
+                                        kvstore_cursor **out,
+                                        kvstore_error **error);
+
+/**
+ * Frees a view; no slice that it lent must be used any more, but its cursors and pins may. NULL is
+ * allowed.
+ */
+void kvstore_view_close(kvstore_view *view);
+
+/* Transactions --------------------------------------------------------------------------------- */
+
+/**
+ * Reads and writes that take effect together, as if at one instant, or not at all. One thread at a
+ * time uses it.
+ *
+ * While it is open nobody else writes to the store: kvstore_set() and all other writes wait, and so
+ * does kvstore_close(), for up to KVSTORE_OPTION_TRANSACTION_TIMEOUT_MS, and then return
+ * KVSTORE_ERR_LOCKED. Readers do not wait. On the thread that began it a plain write, another
+ * transaction and kvstore_close() are KVSTORE_ERR_INVALID_ARGUMENT at once, since they would wait for
+ * themselves. A program whose threads of control move between those of the system (Go) waits
+ * instead, until the time is over.
+ */
+typedef struct kvstore_transaction kvstore_transaction;
+
+/**
+ * Begins a transaction. *out becomes the handle, which kvstore_transaction_commit() or
+ * kvstore_transaction_abort() frees, or NULL.
+ *
+ *     kvstore_transaction *transaction;
+ *     status = kvstore_transaction_begin(store, &transaction, &error);
+ *     ...
+ *     kvstore_transaction_set(transaction, "from", 4, "70", 2, NULL);
+ *     kvstore_transaction_set(transaction, "to", 2, "30", 2, NULL);
+ *     status = kvstore_transaction_commit(transaction, &error);
+ *
+ * KVSTORE_OK; KVSTORE_ERR_LOCKED when another one is open for longer than this may wait;
+ * KVSTORE_ERR_INVALID_ARGUMENT also when this thread has one open; KVSTORE_ERR_READ_ONLY;
+ * KVSTORE_ERR_POISONED; KVSTORE_ERR_OUT_OF_MEMORY or KVSTORE_ERR_FORKED.
+ */
+kvstore_status kvstore_transaction_begin(kvstore *store,
+                                         kvstore_transaction **out,
+                                         kvstore_error **error);
+
+/** Copies the value of a key, with what the transaction has written. Otherwise as kvstore_get(). */
+kvstore_status kvstore_transaction_get(const kvstore_transaction *transaction,
+                                       const void *key,
+                                       size_t key_len,
+                                       kvstore_buffer *out,
+                                       kvstore_error **error);
+
+/**
+ * Whether a key has a value, with what the transaction has written.
+ *
+ * KVSTORE_OK if it has, KVSTORE_NOT_FOUND if not; KVSTORE_ERR_FORKED or
+ * KVSTORE_ERR_INVALID_ARGUMENT.
+ */
+kvstore_status kvstore_transaction_contains(const kvstore_transaction *transaction,
+                                            const void *key,
+                                            size_t key_len,
+                                            kvstore_error **error);
+
+/**
+ * Opens a cursor over the store with what the transaction has written so far, like
+ * kvstore_cursor_open(). It does not need the transaction any more, and is freed by
+ * kvstore_cursor_close().
+ *
+ * Returns what kvstore_cursor_open() does.
+ */
+kvstore_status kvstore_transaction_cursor_open(const kvstore_transaction *transaction,
+                                               const kvstore_range *range,
+                                               kvstore_cursor **out,
+                                               kvstore_error **error);
+
+/**
+ * Stores a value under a key when the transaction is committed. Both are copied. Keys and values
+ * above a limit of the store are refused by the commit.
+ *
+ * KVSTORE_OK; KVSTORE_ERR_OUT_OF_MEMORY, KVSTORE_ERR_TOO_LARGE beyond KVSTORE_MAX_LEN, or
+ * KVSTORE_ERR_INVALID_ARGUMENT, and the transaction is as it was.
+ */
+kvstore_status kvstore_transaction_set(kvstore_transaction *transaction,
+                                       const void *key,
+                                       size_t key_len,
+                                       const void *value,
+                                       size_t value_len,
+                                       kvstore_error **error);
+
+/**
+ * Deletes a key when the transaction is committed. KVSTORE_OK if it is there, with what the
+ * transaction has written, KVSTORE_NOT_FOUND if it is not; KVSTORE_ERR_FORKED or
+ * KVSTORE_ERR_INVALID_ARGUMENT.
+ */
+kvstore_status kvstore_transaction_delete(kvstore_transaction *transaction,
+                                          const void *key,
+                                          size_t key_len,
+                                          kvstore_error **error);
+
+/**
+ * Carries out all that the transaction has written, as kvstore_write() does, and ends it. Frees the
+ * handle, whatever is returned.
+ *
+ * KVSTORE_OK, and otherwise as kvstore_write(): after any error but KVSTORE_ERR_INDETERMINATE it had
+ * no effect.
+ */
+kvstore_status kvstore_transaction_commit(kvstore_transaction *transaction,
+                                          kvstore_error **error);
+
+/**
+ * Ends a transaction without any effect, and frees the handle. NULL is allowed. It may be called
+ * after kvstore_close().
+ */
+void kvstore_transaction_abort(kvstore_transaction *transaction);
+
+/* Backups -------------------------------------------------------------------------------------- */
+
+/**
+ * How far a backup has come: what its callback is told. It belongs to the library and is valid
+ * during the call of the callback only.
+ */
+typedef struct {
+    /** How much of this struct the library fills; a later version may fill more. */
+    size_t struct_size;
+    /** Records that are written and checked. */
+    uint64_t records_done;
+    /** Records there are. */
+    uint64_t records_total;
+    /** Bytes that are written and checked. */
+    uint64_t bytes_done;
+    /** Bytes there will be: an estimate, exact at the end. */
+    uint64_t bytes_total;
+} kvstore_backup_progress;
+
+/**
+ * Writes the store as it is at one instant during the call to a new directory, while other threads
+ * read and write. Works also for a store that was opened read-only, or that is
+ * KVSTORE_ERR_POISONED.
+ *
+ *     status = kvstore_backup(store, "/backups/monday", &error);
+ *
+ * directory must not exist, or be empty, and not lie in the store's own. It becomes a directory that
+ * opens like any other, also in the Go store, and appears when it is whole and durable. Should the
+ * process die before, nothing is there but perhaps a directory called
+ * "<directory>.unfinished-<number>", which can be removed. It may be on another file system.
+ *
+ * Every record is checked against the checksum that it was stored with. If nothing was written since
+ * the store was last closed, and the file system can, the data is cloned, and takes no more
+ * room until one of the two is replaced.
+ *
+ * KVSTORE_OK; KVSTORE_ERR_INVALID_ARGUMENT, also when a directory that is not empty is there;
+ * KVSTORE_ERR_NO_SPACE; KVSTORE_ERR_IO, also when a file is there; KVSTORE_ERR_CORRUPT when a
+ * record is not what was stored; KVSTORE_ERR_TOO_LARGE for more than 2^32 - 1 records;
+ * KVSTORE_ERR_OUT_OF_MEMORY; KVSTORE_ERR_FORKED. After an error nothing of it is left, and the
+ * store is not affected.
+ */
+kvstore_status kvstore_backup(kvstore *store,
+                              const char *directory,
+                              kvstore_error **error);
+
+/**
+ * Like kvstore_backup(), and calls callback(context, progress) every megabyte or few thousand
+ * records and when all is written, from the thread that called this, with no lock held. It returns 0
+ * to go on; anything else gives the backup up. It may use the store. It must return: no
+ * exception, no longjmp(). callback may be NULL.
+ *
+ * The results of kvstore_backup(), and KVSTORE_ERR_CANCELLED when callback stopped it.
+ */
+kvstore_status kvstore_backup_with(kvstore *store,
+                                   const char *directory,
+                                   int32_t (*callback)(void *context,
+                                                       const kvstore_backup_progress *progress),
+                                   void *context,
+                                   kvstore_error **error);
+
+/** Like kvstore_backup_with(), of what a view holds. The store may be closed. */
+kvstore_status kvstore_view_backup(const kvstore_view *view,
+                                   const char *directory,
+                                   int32_t (*callback)(void *context,
+                                                       const kvstore_backup_progress *progress),
+                                   void *context,
+                                   kvstore_error **error);
 
 /* Figures and recovery ------------------------------------------------------------------------- */
 
@@ -689,7 +1101,7 @@ typedef struct {
     size_t struct_size;
     /** Keys in the store. */
     uint64_t records;
-    /** Bytes of the log that are in use. */
+    /** Bytes of the logs that are in use, and in no snapshot yet. */
     uint64_t log_bytes;
     /** Bytes of the snapshot file; 0 if there is none. */
     uint64_t snapshot_bytes;
@@ -701,6 +1113,27 @@ typedef struct {
     uint64_t syncs;
     /** Sets and deletes that were committed. */
     uint64_t writes;
+    /** Checkpoints that have written a snapshot. */
+    uint64_t checkpoints;
+    /** Bytes of those snapshots. */
+    uint64_t checkpoint_bytes;
+    /** Checkpoints that have failed. */
+    uint64_t checkpoints_failed;
+    /** 1 while a checkpoint runs, else 0. */
+    uint64_t checkpoint_running;
+    /** How many records that one has copied. */
+    uint64_t checkpoint_records;
+    /** How many it is going to copy; 0 until that is known. */
+    uint64_t checkpoint_records_total;
+    /**
+     * Logs besides the one that is appended to: one while a checkpoint runs, more after failures.
+     */
+    uint64_t sealed_logs;
+    /**
+     * Bytes of memory that the order of keys occupies; 0 as long as nobody has needed it for a
+     * cursor or a view.
+     */
+    uint64_t view_bytes;
 } kvstore_stats_info;
 
 /**
@@ -739,10 +1172,19 @@ typedef struct {
  * While others write, the figures need not be of the same instant.
  *
  * KVSTORE_OK, KVSTORE_ERR_FORKED or KVSTORE_ERR_INVALID_ARGUMENT. An error sets all fields but
- * struct_size to 0; only if struct_size is too small, which is KVSTORE_ERR_INVALID_ARGUMENT,
+ * struct_size to 0; only if struct_size cannot be right, which is KVSTORE_ERR_INVALID_ARGUMENT,
  * nothing is written.
  */
 kvstore_status kvstore_stats(const kvstore *store, kvstore_stats_info *out, kvstore_error **error);
+
+/**
+ * Tells what the last checkpoint came to, for those that a thread of the library makes: nobody else
+ * sees their errors.
+ *
+ * KVSTORE_OK if it succeeded, or there was none; otherwise what kvstore_checkpoint() would have
+ * returned, with *error set. Also KVSTORE_ERR_FORKED or KVSTORE_ERR_INVALID_ARGUMENT.
+ */
+kvstore_status kvstore_checkpoint_error(const kvstore *store, kvstore_error **error);
 
 /**
  * Fills *out with what opening the store found and did. Set out->struct_size first:
@@ -753,12 +1195,117 @@ kvstore_status kvstore_stats(const kvstore *store, kvstore_stats_info *out, kvst
  *         printf("%llu bytes kept in %s\n", (unsigned long long)info.bytes_cut, info.quarantine);
  *
  * KVSTORE_OK, KVSTORE_ERR_FORKED or KVSTORE_ERR_INVALID_ARGUMENT. An error sets all fields but
- * struct_size to 0; only if struct_size is too small, which is KVSTORE_ERR_INVALID_ARGUMENT,
+ * struct_size to 0; only if struct_size cannot be right, which is KVSTORE_ERR_INVALID_ARGUMENT,
  * nothing is written.
  */
 kvstore_status kvstore_recovery_report(const kvstore *store,
                                        kvstore_recovery_info *out,
                                        kvstore_error **error);
+
+/* Checking, repairing and salvaging a directory ------------------------------------------------ */
+
+#define KVSTORE_CONDITION_SOUND   0 /* Every byte is as it was written. */
+#define KVSTORE_CONDITION_TORN    1 /* The log ends in a torn write, as after a crash. */
+#define KVSTORE_CONDITION_UNCLEAR 2 /* Valid entries behind a place that is not; see the text. */
+#define KVSTORE_CONDITION_DAMAGED 3 /* What had been written durably is not there now. */
+
+/**
+ * What kvstore_verify(), kvstore_repair() or kvstore_salvage() found and did. It belongs to the
+ * caller, who frees it with kvstore_report_free(), and may be read from any thread.
+ */
+typedef struct kvstore_report kvstore_report;
+
+/** The figures of a report, filled by kvstore_report_figures(). */
+typedef struct {
+    /** In: sizeof(kvstore_report_info). Out: how much of it this library fills; the rest is 0. */
+    size_t struct_size;
+    /** The worst of what was found in the directory that was read: KVSTORE_CONDITION_*. */
+    uint64_t condition;
+    /** 1 if opening that directory is refused. */
+    uint64_t refuses_to_open;
+    /** How many places are damaged or torn. */
+    uint64_t findings;
+    /** The file with the first of them, or NULL. The string belongs to the report. */
+    const char *first_path;
+    /** The offset of that in the file, or KVSTORE_OFFSET_NONE. */
+    uint64_t first_offset;
+    /** Valid entries before damage: those of the snapshot, and the sets and deletes of the logs. */
+    uint64_t entries;
+    /** Valid entries behind damage. */
+    uint64_t entries_behind;
+    /** Records in the directory that was written; 0 after kvstore_verify(). */
+    uint64_t records;
+    /** 1 if nothing is missing from the directory that was written; 0 after kvstore_verify(). */
+    uint64_t complete;
+    /** 1 if it is the state after some prefix of the writes; 0 after kvstore_verify(). */
+    uint64_t is_prefix;
+} kvstore_report_info;
+
+/**
+ * Checks every byte of the store in a directory, and changes nothing there. *out becomes the
+ * report, which kvstore_report_free() frees, or NULL.
+ *
+ *     kvstore_report *report;
+ *     kvstore_report_info info = { .struct_size = sizeof info };
+ *     if (kvstore_verify("data", &report, &error) == KVSTORE_OK &&
+ *         kvstore_report_figures(report, &info, &error) == KVSTORE_OK &&
+ *         info.condition > KVSTORE_CONDITION_TORN)
+ *         puts(kvstore_report_text(report));
+ *     kvstore_report_free(report);
+ *
+ * Damage is no error of this function: KVSTORE_OK, and the report tells. An error says why it
+ * could not be checked: KVSTORE_ERR_LOCKED while a writer has the directory open;
+ * KVSTORE_ERR_IO when a file cannot be read; KVSTORE_ERR_UNSUPPORTED when a newer version wrote
+ * it; KVSTORE_ERR_INVALID_ARGUMENT, also when there is no store in it; KVSTORE_ERR_OUT_OF_MEMORY.
+ */
+kvstore_status kvstore_verify(const char *directory, kvstore_report **out, kvstore_error **error);
+
+/**
+ * Writes what is consistent in the store in the directory from to the directory to, which must not
+ * exist or be empty, and then opens like any other. from is not changed.
+ *
+ * Of logs it keeps what kvstore_open() keeps: everything before the first entry that is not valid.
+ * Of a damaged snapshot, with which kvstore_open() is KVSTORE_ERR_CORRUPT, it keeps the entries
+ * before the damage, and the logs on top of them: nothing in it is older than what was written, but
+ * records are missing. The report says what, also in the file REPAIRED.txt in the directory.
+ *
+ * KVSTORE_OK, and *out is the report; the errors of kvstore_verify(); KVSTORE_ERR_INVALID_ARGUMENT
+ * when to is not empty or lies in from; KVSTORE_ERR_NO_SPACE. After an error nothing of it
+ * is left in to.
+ */
+kvstore_status kvstore_repair(const char *from,
+                              const char *to,
+                              kvstore_report **out,
+                              kvstore_error **error);
+
+/**
+ * Like kvstore_repair(), but writes whatever can be read, also from behind damage. What comes of it
+ * is not a state that the store ever had: records may be missing, may have an older value than the
+ * last one, and may be back although they were deleted. SALVAGED.txt in the directory says so.
+ */
+kvstore_status kvstore_salvage(const char *from,
+                               const char *to,
+                               kvstore_report **out,
+                               kvstore_error **error);
+
+/**
+ * The report for people: several lines of UTF-8 text, with what to do. Never NULL: "no report" for
+ * NULL. The string belongs to the report.
+ */
+const char *kvstore_report_text(const kvstore_report *report);
+
+/**
+ * Fills *out with the figures of a report. Set out->struct_size first.
+ *
+ * KVSTORE_OK or KVSTORE_ERR_INVALID_ARGUMENT. An error sets all fields but struct_size to 0; only
+ * if struct_size cannot be right, nothing is written.
+ */
+kvstore_status kvstore_report_figures(const kvstore_report *report,
+                                      kvstore_report_info *out,
+                                      kvstore_error **error);
+
+/** Frees a report and the strings that belong to it. NULL is allowed. */
+void kvstore_report_free(kvstore_report *report);
 
 #ifdef __cplusplus
 }

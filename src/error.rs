@@ -24,11 +24,12 @@ pub enum ErrorKind {
     Io = -2,
     /// Bytes on disk are not what was written there.
     Corrupt = -3,
-    /// Another handle, usually of another process, has the directory open.
+    /// Another handle, usually of another process, has the directory open; or another thread's
+    /// transaction is open for longer than the caller may wait.
     Locked = -4,
     /// The store was closed.
     Closed = -5,
-    /// An earlier sync failed; the store serves reads only until it is reopened.
+    /// An earlier sync failed, or a write panicked; the store serves reads only until it is reopened.
     Poisoned = -6,
     /// The write may or may not survive: the sync that should have made it durable failed.
     Indeterminate = -7,
@@ -48,6 +49,8 @@ pub enum ErrorKind {
     OutOfMemory = -14,
     /// A defect of the library, stopped at the language boundary.
     Panic = -15,
+    /// The caller's own function asked to stop, and nothing remains of what was begun.
+    Cancelled = -16,
 }
 
 impl ErrorKind {
@@ -131,7 +134,7 @@ impl Error {
     pub(crate) fn locked(path: &Path, holder: Option<u32>) -> Error {
         let who = match holder {
             Some(pid) => format!("process {pid}"),
-            None => "another process".to_owned(),
+            None => "another process, or by another handle of this one".to_owned(),
         };
         let message = format!(
             "{} is open in {who}; close it there, or wait with a lock timeout",
@@ -159,7 +162,16 @@ impl Error {
     /// The same failure under another kind, with `lead` in front of the message: for everyone
     /// whose write shared the operation that failed.
     pub(crate) fn share(&self, kind: ErrorKind, lead: &str) -> Error {
-        let mut error = Error::new(kind, format!("{lead}: {}", self.0.message));
+        self.like(kind, format!("{lead}: {}", self.0.message))
+    }
+
+    /// The same error for somebody else.
+    pub(crate) fn again(&self) -> Error {
+        self.like(self.0.kind, self.0.message.clone())
+    }
+
+    fn like(&self, kind: ErrorKind, message: String) -> Error {
+        let mut error = Error::new(kind, message);
         error.0.path.clone_from(&self.0.path);
         error.0.offset = self.0.offset;
         error.0.source = self.os_error().map(io::Error::from_raw_os_error);

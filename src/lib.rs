@@ -30,24 +30,42 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod backup;
+mod buckets;
 mod checkpoint;
 mod commit;
 mod error;
+#[cfg(test)]
+mod explorer;
 #[cfg(not(doctest))] // its examples are in C; tests/c compiles them
 mod ffi;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod io;
+#[cfg(all(test, loom))]
+mod models;
+mod new_directory;
 mod options;
 mod ordered;
 mod range;
 mod record;
 mod recovery;
+mod repair;
 mod snapshot;
 mod store;
+mod sync;
+mod verify;
 mod wal;
 
+pub use backup::BackupProgress;
 pub use error::{Error, ErrorKind, Result};
 pub use options::{CloseCheckpoint, Durability, MAX_LEN, Options};
 pub use range::KeyRange;
 pub use recovery::RecoveryReport;
-pub use store::{Cursor, Direction, Keys, PinnedValue, Scan, Stats, Store, Value};
+pub use repair::{LeftOut, RepairReport, repair, repair_with, salvage, salvage_with};
+pub use store::{Batch, Cursor, Direction, Keys, PinnedValue, Scan, Stats, Store, Transaction};
+pub use store::{TransactionScan, Value, View};
+pub use verify::{Condition, Finding, LogCheck, LogUse, Progress, QuarantinedFile};
+pub use verify::{SnapshotCheck, Verification, verify, verify_with};

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::RealFileSystem;
 use crate::store::Store;
 
 /// The longest key or value that the format can hold, in bytes: 4 GiB - 1.
@@ -47,6 +48,29 @@ pub enum CloseCheckpoint {
     Never = 2,
 }
 
+/// When a checkpoint runs in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CheckpointAt {
+    /// When the log is longer than 64 MiB and than the snapshot.
+    Auto,
+    /// When the log has so many bytes.
+    Bytes(u64),
+    Never,
+}
+
+impl CheckpointAt {
+    /// How many bytes a log may have beside a snapshot of `snapshot_bytes`; `u64::MAX` for any.
+    pub(crate) fn limit(self, snapshot_bytes: u64) -> u64 {
+        /// The least that a log is allowed by default, in bytes.
+        const LEAST: u64 = 64 << 20;
+        match self {
+            CheckpointAt::Never => u64::MAX,
+            CheckpointAt::Bytes(bytes) => bytes,
+            CheckpointAt::Auto => LEAST.max(snapshot_bytes),
+        }
+    }
+}
+
 /// How to open a store.
 ///
 /// ```
@@ -66,10 +90,13 @@ pub struct Options {
     pub(crate) create: bool,
     pub(crate) read_only: bool,
     pub(crate) lock_timeout: Duration,
+    pub(crate) transaction_timeout: Duration,
+    pub(crate) transaction_slice: Duration,
     pub(crate) max_key_len: u64,
     pub(crate) max_value_len: u64,
     pub(crate) close_checkpoint: CloseCheckpoint,
     pub(crate) strict_recovery: bool,
+    pub(crate) checkpoint_at: CheckpointAt,
 }
 
 impl Default for Options {
@@ -86,10 +113,13 @@ impl Options {
             create: true,
             read_only: false,
             lock_timeout: Duration::ZERO,
+            transaction_timeout: Duration::from_secs(5),
+            transaction_slice: Duration::MAX,
             max_key_len: MAX_LEN,
             max_value_len: MAX_LEN,
             close_checkpoint: CloseCheckpoint::Auto,
             strict_recovery: false,
+            checkpoint_at: CheckpointAt::Auto,
         }
     }
 
@@ -110,7 +140,8 @@ impl Options {
     /// Open for reading only: nothing in the directory changes, also no torn tail is cut, and
     /// writes fail with [`ErrorKind::ReadOnly`]. Several read-only handles can be open at once;
     /// none while a writer has the directory open. Never creates, not even the lock file: in a
-    /// directory without one, a writer may come later, and what it writes is not seen. Default:
+    /// directory without one, a writer may come later, and what it writes is not seen. A directory
+    /// that has neither a snapshot nor a log, nor a lock file, is an [`ErrorKind::Io`] error with `ENOENT`. Default:
     /// false.
     pub fn read_only(mut self, read_only: bool) -> Options {
         self.read_only = read_only;
@@ -121,6 +152,24 @@ impl Options {
     /// at once with [`ErrorKind::Locked`].
     pub fn lock_timeout(mut self, timeout: Duration) -> Options {
         self.lock_timeout = timeout;
+        self
+    }
+
+    /// How long a write, the begin of a [`transaction`](Store::transaction) and
+    /// [`close`](Store::close) wait for a transaction that another thread has open, before they fail
+    /// with [`ErrorKind::Locked`]. Default: five seconds.
+    pub fn transaction_timeout(mut self, timeout: Duration) -> Options {
+        self.transaction_timeout = timeout;
+        self
+    }
+
+    /// Has what waits for a transaction fail after `slice` already, as if the
+    /// [`transaction_timeout`](Options::transaction_timeout) were over. For a caller that tries again
+    /// until it is, and does something else in between: nothing has happened when it fails. So do the
+    /// bindings to languages whose signal handlers cannot run in the middle of a call.
+    #[doc(hidden)]
+    pub fn transaction_slice(mut self, slice: Duration) -> Options {
+        self.transaction_slice = slice;
         self
     }
 
@@ -150,6 +199,26 @@ impl Options {
         self
     }
 
+    /// How many bytes the log may have before a thread writes a snapshot and removes it, beside
+    /// readers and writers. 0: no thread does; [`Store::checkpoint`] and [`Store::close`] still do.
+    /// Default: 64 MiB, or the length of the snapshot if that is more, so that what is written to
+    /// snapshots is at most about as much as what is written to logs. While a checkpoint runs the
+    /// next log grows. Should all logs together come to twice the limit because
+    /// writers are faster than the disk, each write takes a tenth of a millisecond until the
+    /// checkpoint is done.
+    ///
+    /// ```
+    /// use kvstore::Options;
+    /// # let directory = tempfile::tempdir()?;
+    /// let store = Options::new().checkpoint_bytes(16 << 20).open(directory.path())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn checkpoint_bytes(mut self, bytes: u64) -> Options {
+        self.checkpoint_at =
+            if bytes == 0 { CheckpointAt::Never } else { CheckpointAt::Bytes(bytes) };
+        self
+    }
+
     /// Opens `directory`, recovering what an earlier process left.
     ///
     /// # Errors
@@ -163,6 +232,6 @@ impl Options {
             let message = format!("a limit of {limit} bytes is above the format's {MAX_LEN}");
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
-        Store::open_with(directory.as_ref(), self)
+        Store::open_on(&RealFileSystem, directory.as_ref(), self)
     }
 }

@@ -44,6 +44,14 @@ impl KeyRange {
         }
     }
 
+    pub(crate) fn start(&self) -> Bound<&[u8]> {
+        self.start.as_ref().map(Vec::as_slice)
+    }
+
+    pub(crate) fn end(&self) -> Bound<&[u8]> {
+        self.end.as_ref().map(Vec::as_slice)
+    }
+
     /// Whether `key` lies in the range.
     pub fn contains(&self, key: &[u8]) -> bool {
         let after_start = match &self.start {

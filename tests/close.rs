@@ -233,3 +233,30 @@ fn a_full_disk_loses_nothing_and_the_store_goes_on_when_there_is_room() {
     let output = command.env("KVSTORE_TEST_FULL", place.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
+
+/// Run by the test below in a process of its own, which may die of it.
+#[test]
+fn a_length_garbled_within_the_window_as_a_process() {
+    if std::env::var_os("KVSTORE_TEST_GARBLED").is_none() {
+        return;
+    }
+    let place = directory();
+    let store = open_os(place.path());
+    for number in 0..10 {
+        store.set(format!("key {number}"), "a value").unwrap();
+    }
+    // The key has 32,773 bytes by now: more than the log has, less than is mapped of it.
+    garble(place.path(), b"key 3", -2, 0x80);
+    let error = store.close().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+}
+
+/// Space that was reserved was once given back by shortening the file, under its mapping.
+#[test]
+fn a_length_that_leads_behind_the_end_of_the_log_is_an_error_and_no_signal() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "a_length_garbled_within_the_window_as_a_process", "--nocapture"]);
+    let output = command.env("KVSTORE_TEST_GARBLED", "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?}: {said}", output.status);
+}

@@ -42,6 +42,8 @@ fn every_call_in_a_forked_child_is_refused_and_the_parent_goes_on() {
             store.delete("key").map(drop).unwrap_err().kind(),
             store.scan(..).next().unwrap().map(drop).unwrap_err().kind(),
             store.sync().unwrap_err().kind(),
+            store.view().map(drop).unwrap_err().kind(),
+            store.backup(place.path().join("backup")).unwrap_err().kind(),
             store.close().unwrap_err().kind(),
         ];
         let refused = kinds.iter().all(|kind| *kind == ErrorKind::Forked);
@@ -111,4 +113,41 @@ fn children_forked_amid_writes_can_close_what_they_inherited() {
         stop.store(true, Ordering::Relaxed);
     });
     contents(&store);
+}
+
+/// Its copy of the descriptor would keep the lock: nobody has unlocked.
+#[test]
+fn a_child_that_outlives_its_killed_parent_does_not_keep_the_lock() {
+    let place = directory();
+    let mut pipe = [0; 2];
+    // SAFETY: the array has room for both ends.
+    assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
+    // SAFETY: both processes end by `_exit` or a signal.
+    let parent = unsafe { libc::fork() };
+    if parent == 0 {
+        let store = open(place.path());
+        store.set("key", "value").unwrap();
+        // SAFETY: as above; the child only waits, and is ended by the alarm.
+        unsafe {
+            if libc::fork() == 0 {
+                libc::alarm(5);
+                libc::write(pipe[1], b"x".as_ptr().cast(), 1);
+                loop {
+                    libc::pause();
+                }
+            }
+            loop {
+                libc::pause();
+            }
+        }
+    }
+    let mut byte = 0_u8;
+    // SAFETY: reads the one byte that the child's child writes; then ends the child that was made.
+    unsafe {
+        assert_eq!(libc::read(pipe[0], (&raw mut byte).cast(), 1), 1);
+        libc::kill(parent, libc::SIGKILL);
+        let mut status = 0;
+        assert_eq!(libc::waitpid(parent, &raw mut status, 0), parent);
+    }
+    assert_eq!(contents(&open(place.path())).len(), 1);
 }

@@ -11,10 +11,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIBRARIES = pathlib.Path(os.environ.get("KVSTORE_LIB_DIR", ROOT / "target/release")).resolve()
 
 
-def example(language: str) -> str:
+def examples(language: str, count: int) -> list[str]:
     blocks = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
-    assert len(blocks) == 1, f"one example in {language}, found {len(blocks)}"
-    return blocks[0]
+    assert len(blocks) == count, f"{count} in {language}, found {len(blocks)}"
+    return blocks
 
 
 def run(command: list[str], directory: str) -> str:
@@ -25,16 +25,19 @@ def run(command: list[str], directory: str) -> str:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
-        pathlib.Path(directory, "example.py").write_text(example("python"))
-        pathlib.Path(directory, "example.c").write_text(example("c"))
+        first, several = examples("python", 2)
+        pathlib.Path(directory, "example.py").write_text(first)
+        pathlib.Path(directory, "several.py").write_text(several)
+        pathlib.Path(directory, "example.c").write_text(examples("c", 1)[0])
         printed = run([sys.executable, "example.py"], directory)
         assert printed.splitlines()[0] == "b'alice' False 2", printed
+        assert run([sys.executable, "several.py"], directory) == "100\n"
         strict = ["-Wall", "-Wextra", "-pedantic", "-Werror"]
         link = [f"-I{ROOT}/include", f"-L{LIBRARIES}", "-lkvstore", f"-Wl,-rpath,{LIBRARIES}"]
         run(["cc", *strict, "example.c", *link, "-o", "example"], directory)
         # On the directory that the Python example has made.
         assert run(["./example"], directory) == "dave\n"
-    print("the README's examples in C and Python run: 2 passed, 0 failed")
+    print("the README's examples in C and Python run: 3 passed, 0 failed")
 
 
 if __name__ == "__main__":

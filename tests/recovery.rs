@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use common::reference::log_entries;
 use common::{Model, contents, golden, golden_contents, names, open, open_os};
 use kvstore::{CloseCheckpoint, ErrorKind, Options, Store};
 
@@ -22,9 +23,9 @@ fn crashed(count: u32) -> (tempfile::TempDir, Model) {
     (directory, model)
 }
 
-/// Length of the log without the zeros at its end.
+/// Where the log's last entry ends: before the zeros, of which its checksum may end in some.
 fn used_len(log: &[u8]) -> usize {
-    log.iter().rposition(|&byte| byte != 0).unwrap() + 1
+    log_entries(log).last().unwrap().1
 }
 
 /// The model that replaying only the first `entries` sets gives.
@@ -88,7 +89,9 @@ fn damage_in_the_middle_keeps_the_prefix_and_quarantines_the_rest() {
     assert!(report.log_records > 5 && report.log_records < 15);
     assert_eq!(contents(&store), first(&model, report.log_records));
     let offset = report.cut_offset.unwrap() as usize;
-    assert_eq!(fs::read(report.quarantine.as_ref().unwrap()).unwrap(), log[offset..used]);
+    let kept = fs::read(report.quarantine.as_ref().unwrap()).unwrap();
+    let (cut, zeros) = log[offset..].split_at(kept.len());
+    assert!(kept == cut && zeros.iter().all(|&byte| byte == 0));
     assert!(report.cut_reason.as_ref().unwrap().contains("checksum"));
 }
 
@@ -205,6 +208,38 @@ fn a_log_that_the_snapshot_covers_is_not_replayed_over_it() {
     assert_eq!(fs::metadata(&path).unwrap().len(), 0, "it was replaced by an empty log");
 }
 
+/// Bytes behind the entries of such a log were once removed with it.
+#[test]
+fn what_cannot_be_read_of_a_covered_log_is_kept() {
+    let directory = common::directory();
+    let path = directory.path().join("wal.log");
+    let store = open(directory.path());
+    store.set("key", "old").unwrap();
+    drop(store);
+    let mut covered = fs::read(&path).unwrap();
+    let end = used_len(&covered);
+    covered[end..end + 4].copy_from_slice(b"torn");
+    open(directory.path()).close().unwrap();
+    fs::write(&path, covered).unwrap();
+    let store = open(directory.path());
+    let report = store.recovery_report();
+    assert_eq!((report.bytes_cut, report.damaged), (4, false));
+    assert_eq!(fs::read(report.quarantine.as_ref().unwrap()).unwrap(), b"torn");
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0, "it was replaced by an empty log");
+}
+
+/// Opening a named pipe once waited for its other end for ever.
+#[test]
+fn a_named_pipe_in_the_place_of_a_file_is_an_error() {
+    for name in ["snapshot.dat", "wal.log"] {
+        let directory = common::directory();
+        let made = std::process::Command::new("mkfifo").arg(directory.path().join(name)).status();
+        assert!(made.unwrap().success());
+        let error = Store::open(directory.path()).unwrap_err();
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+    }
+}
+
 #[test]
 fn an_unfinished_snapshot_is_removed() {
     let copy = golden("clean");
@@ -242,7 +277,7 @@ fn closing_without_a_change_writes_nothing() {
 #[test]
 fn an_operation_of_a_newer_version_is_refused_by_name() {
     let directory = common::directory();
-    let mut entry = b"KVLG\x11".to_vec();
+    let mut entry = b"KVLG\x2a".to_vec();
     entry.extend_from_slice(&[0; 8]); // timestamp
     entry.extend_from_slice(&[0; 8]); // no key, no value
     let checksum = crc32fast::hash(&entry);
@@ -251,18 +286,20 @@ fn an_operation_of_a_newer_version_is_refused_by_name() {
     for options in [Options::new(), Options::new().read_only(true)] {
         let error = options.open(directory.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().contains("0x11"), "{error}");
+        assert!(error.to_string().contains("0x2a"), "{error}");
     }
     assert_eq!(fs::read(directory.path().join("wal.log")).unwrap(), entry, "nothing was changed");
 }
 
 #[test]
-fn a_sealed_log_of_a_newer_version_is_refused_by_name() {
-    let directory = common::directory();
-    fs::write(directory.path().join("wal-17.log"), b"").unwrap();
-    let error = Store::open(directory.path()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().contains("wal-17.log"), "{error}");
+fn a_file_that_is_named_like_a_sealed_log_and_is_none_is_refused_by_name() {
+    for name in ["wal-017.log", "wal-99999999999999999999.log"] {
+        let directory = common::directory();
+        fs::write(directory.path().join(name), b"").unwrap();
+        let error = Store::open(directory.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains(name), "{error}");
+    }
 }
 
 fn open_snapshot(bytes: &[u8]) -> kvstore::Result<usize> {
@@ -366,4 +403,33 @@ fn a_store_of_ten_keys_takes_little_room() {
     }
     assert!(log_len(directory.path()) <= 64 << 10);
     assert!(store.stats().index_bytes < 32 << 10);
+}
+
+/// Strict recovery says that nothing was changed, and so does the error of a damaged snapshot; what a
+/// checkpoint had left behind was removed all the same.
+#[test]
+fn an_open_that_is_refused_leaves_what_it_found() {
+    for damaged in ["wal.log", "snapshot.dat"] {
+        let place = common::directory();
+        let path = place.path();
+        let store = Store::open(path).unwrap();
+        store.set("a", "1").unwrap();
+        store.close().unwrap();
+        let store = Store::open(path).unwrap();
+        for number in 0..10 {
+            store.set(format!("key {number}"), "a value").unwrap();
+        }
+        drop(store);
+        // Of a checkpoint that was about to rename it when the process died: whole, durable, newer.
+        fs::copy(path.join("snapshot.dat"), path.join("snapshot.dat.tmp")).unwrap();
+        let mut bytes = fs::read(path.join(damaged)).unwrap();
+        let at = if damaged == "wal.log" { 46 + 60 } else { 25 };
+        bytes[at] ^= 1;
+        fs::write(path.join(damaged), bytes).unwrap();
+        let before = names(path);
+        let error = Options::new().strict_recovery(true).open(path).map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("nothing was changed"), "{error}");
+        assert_eq!(names(path), before, "{damaged}: {error}");
+    }
 }

@@ -27,6 +27,10 @@ impl Latencies {
         self.0.push(latency.as_nanos() as u64);
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn mean(&self) -> f64 {
         self.0.iter().sum::<u64>() as f64 / self.0.len() as f64
     }

@@ -14,16 +14,17 @@ import json
 import os
 import random
 import statistics
+import struct
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import kvstore
 
 KEY, VALUE = 16, 100
 
 
-def by_item(mapping: dict[bytes, bytes] | kvstore.Store, keys: Sequence[bytes]) -> None:
+def by_item(mapping: Mapping[bytes, bytes], keys: Sequence[bytes]) -> None:
     for key in keys:
         mapping[key]
 
@@ -52,8 +53,10 @@ def by_assignment(
 
 def timed(work: Callable[[], object], count: int) -> float:
     started = time.perf_counter_ns()
-    work()
-    return (time.perf_counter_ns() - started) / count
+    result = work()
+    elapsed = time.perf_counter_ns() - started
+    del result  # freeing what was made is not counted
+    return elapsed / count
 
 
 class Figures:
@@ -75,6 +78,34 @@ class Figures:
     def ratio(self, name: str, other: str) -> float:
         pairs = zip(self.samples[name], self.samples[other], strict=True)
         return statistics.median(one / two for one, two in pairs)
+
+
+def take_scans(figures: Figures, where: str, store: kvstore.Store, records: int) -> None:
+    """A full scan, of records that lie in a log as they were written, or in order in a snapshot.
+
+    Into a list, most of the time goes into memory for three new objects a record; the limit is what
+    ``struct`` needs to make the same list out of one block of bytes.
+    """
+    block = random.randbytes((KEY + VALUE) * records)
+    layout = struct.Struct(f"{KEY}s{VALUE}s")
+    next(store.scan())  # puts the keys in order
+    figures.take(
+        f"list(scan()), {where}",
+        records,
+        {
+            "struct.iter_unpack": lambda: list(layout.iter_unpack(block)),
+            "store": lambda: list(store.scan()),
+        },
+    )
+    figures.take(
+        f"for pair in scan(), {where}",
+        records,
+        {
+            "struct.iter_unpack": lambda: sum(1 for _ in layout.iter_unpack(block)),
+            "store": lambda: sum(1 for _ in store.scan()),
+        },
+    )
+    figures.take(f"for key in s, {where}", records, {"store": lambda: sum(1 for _ in store)})
 
 
 def measure(directory: str, records: int, rounds: int) -> Figures:
@@ -121,8 +152,13 @@ def measure(directory: str, records: int, rounds: int) -> Figures:
                 "get_many(keys)": lambda: [store.get_many(chunk) for chunk in chunks],
             },
         )
-        figures.take("scan", records, {"store": lambda: sum(1 for _ in store.scan())})
-        figures.take("keys", records, {"store": lambda: sum(1 for _ in store)})
+        take_scans(figures, "log", store, records)
+        with store.view() as view:
+            figures.take(
+                "view[k]",
+                len(some),
+                {"store": lambda: by_item(store, some), "view": lambda: by_item(view, some)},
+            )
         figures.take(
             'set, "os"',
             len(some),
@@ -131,6 +167,10 @@ def measure(directory: str, records: int, rounds: int) -> Figures:
                 "store": lambda: by_assignment(store, some, value),
             },
         )
+    with kvstore.open(directory) as store:
+        store.sync()  # closing writes a snapshot, in which the records lie in order
+    with kvstore.open(directory) as store:
+        take_scans(figures, "snapshot", store, records)
     with kvstore.open(os.path.join(directory, "synced")) as store:
         figures.take('set, "sync"', len(few), {"store": lambda: by_assignment(store, few, value)})
     return figures
@@ -148,6 +188,9 @@ def main() -> None:
         figures = measure(directory, arguments.records, arguments.rounds)
     ratios = {
         "s[k], store / dict": figures.ratio("s[k], store", "s[k], dict"),
+        "list(scan()) of a log / limit": figures.ratio(
+            "list(scan()), log, store", "list(scan()), log, struct.iter_unpack"
+        ),
         "get_many / dict loop": figures.ratio(
             "all at once, get_many(keys)", "all at once, [d[k] for k in keys]"
         ),

@@ -14,6 +14,7 @@ about itself is a ``kvstore.Error``; arguments of a wrong type or value are a ``
 ``ValueError`` as everywhere, and a missing key is a ``KeyError``.
 """
 
+from collections.abc import Mapping as _Mapping
 from collections.abc import MutableMapping as _MutableMapping
 
 from ._errors import (
@@ -30,9 +31,12 @@ from ._errors import (
     TooLargeError,
     UnsupportedError,
 )
-from ._kvstore import Store, __version__, open
+from ._kvstore import Batch, Store, Transaction, View, __version__, open, repair, salvage, verify
+from ._progress import BackupProgress
 
 __all__ = [
+    "BackupProgress",
+    "Batch",
     "ClosedError",
     "CorruptionError",
     "Error",
@@ -45,11 +49,17 @@ __all__ = [
     "StorageError",
     "Store",
     "TooLargeError",
+    "Transaction",
     "UnsupportedError",
+    "View",
     "__version__",
     "open",
+    "repair",
+    "salvage",
+    "verify",
 ]
 
-# The class is written in Rust and has every method of the mapping protocol itself, so it is
-# registered with the abstract class rather than derived from it.
+# The classes are written in Rust and have every method of the mapping protocol themselves, so they
+# are registered with the abstract classes rather than derived from them.
 _MutableMapping.register(Store)
+_Mapping.register(View)

@@ -62,7 +62,9 @@ class LockedError(_SystemError):
 
 
 class LockTimeout(LockedError, TimeoutError):
-    """The directory was still locked after ``lock_timeout`` seconds."""
+    """The directory was still locked after ``lock_timeout`` seconds, or a transaction of another
+    thread still open after ``transaction_timeout`` seconds.
+    """
 
 
 class StorageError(_SystemError):
@@ -74,7 +76,7 @@ class ReadOnlyError(StorageError):
 
 
 class PoisonedError(StorageError):
-    """An earlier sync failed: the store serves reads only, until it is closed and opened again."""
+    """An earlier write failed for good: the store serves reads only until it is opened again."""
 
 
 class IndeterminateError(StorageError):

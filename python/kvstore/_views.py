@@ -1,4 +1,4 @@
-"""What ``keys()``, ``values()`` and ``items()`` of a store return.
+"""What ``keys()``, ``values()`` and ``items()`` of a store, and of a view or a transaction of one, return.
 
 The views of ``collections.abc`` look every value up while they iterate, which is slow, and wrong
 beside a writer: a key may be gone by then. These iterate over one instant of the store.
@@ -12,14 +12,14 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._kvstore import Store
+    from ._kvstore import Store, Transaction, View
 
 
 class KeysView(collections.abc.KeysView[bytes]):
     """A set-like view of the keys, in ascending order."""
 
     __slots__ = ()
-    _mapping: Store
+    _mapping: Store | View | Transaction
 
     if TYPE_CHECKING:  # type checkers let only classes with their own compare to any set
 
@@ -33,7 +33,7 @@ class ValuesView(collections.abc.ValuesView[bytes]):
     """A view of the values, in ascending order of their keys."""
 
     __slots__ = ()
-    _mapping: Store
+    _mapping: Store | View | Transaction
 
     def __contains__(self, value: object) -> bool:
         return any(found == value for found in self)
@@ -49,7 +49,7 @@ class ItemsView(collections.abc.ItemsView[bytes, bytes]):
     """A set-like view of the pairs, in ascending order of their keys."""
 
     __slots__ = ()
-    _mapping: Store
+    _mapping: Store | View | Transaction
 
     if TYPE_CHECKING:  # type checkers let only classes with their own compare to any set
 

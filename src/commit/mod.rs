@@ -6,19 +6,27 @@
 //! readers agree on the order of writes, and log order is that order.
 //!
 //! A write under `Durability::Os` takes the lock, and that is all. Writes under
-//! `Durability::Sync` share syncs: see [`group`].
+//! `Durability::Sync` share syncs: see [`group`]. A batch is published behind a closed [`gate`], so
+//! that readers see all of it or nothing. While a transaction is open nobody else writes: see
+//! [`token`].
 
-mod clock;
+mod batch;
+pub(crate) mod clock;
+mod gate;
 mod group;
+mod pending;
+mod request;
 #[cfg(test)]
 mod tests;
+mod token;
 mod writer;
 
+pub(crate) use batch::check_count;
 pub(crate) use clock::Clock;
+pub(crate) use gate::{Gate, Passage};
 pub(crate) use group::Committer;
-pub(crate) use writer::Writer;
-
-use std::ops::Range;
+pub(crate) use request::{Answer, CompareAndSet, Increment, Operation, Operations, Request};
+pub(crate) use writer::{Alarm, Writer};
 
 use crate::index::KeyHash;
 
@@ -29,6 +37,16 @@ pub(crate) enum Change {
     Delete,
 }
 
+impl Change {
+    /// What the log calls it.
+    fn operation(self) -> crate::record::Operation {
+        match self {
+            Change::Set => crate::record::Operation::Set,
+            Change::Delete => crate::record::Operation::Delete,
+        }
+    }
+}
+
 /// One write, with the caller's bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Write<'a> {
@@ -37,47 +55,4 @@ pub(crate) struct Write<'a> {
     /// Empty for a delete.
     pub(crate) value: &'a [u8],
     pub(crate) hash: KeyHash,
-}
-
-/// Writes that wait for somebody else to commit them, their bytes copied.
-#[derive(Default)]
-struct Staged {
-    bytes: Vec<u8>,
-    writes: Vec<StagedWrite>,
-}
-
-struct StagedWrite {
-    change: Change,
-    hash: KeyHash,
-    key: Range<usize>,
-    value: Range<usize>,
-}
-
-impl Staged {
-    /// Adds a copy of `write`; false, and nothing added, when memory cannot be had.
-    fn push(&mut self, write: Write<'_>) -> bool {
-        let reserved = self.bytes.try_reserve(write.key.len() + write.value.len());
-        if reserved.and_then(|()| self.writes.try_reserve(1)).is_err() {
-            return false;
-        }
-        let key = self.copy(write.key);
-        let value = self.copy(write.value);
-        self.writes.push(StagedWrite { change: write.change, hash: write.hash, key, value });
-        true
-    }
-
-    fn copy(&mut self, bytes: &[u8]) -> Range<usize> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        start..self.bytes.len()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = Write<'_>> + Clone {
-        self.writes.iter().map(|staged| Write {
-            change: staged.change,
-            key: &self.bytes[staged.key.clone()],
-            value: &self.bytes[staged.value.clone()],
-            hash: staged.hash,
-        })
-    }
 }

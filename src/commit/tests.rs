@@ -1,19 +1,20 @@
 //! Groups, order and failed syncs, over a file whose syncs can be held up or made to fail.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Change, Clock, Committer, Write, Writer};
-use crate::error::{Error, ErrorKind, Result};
+use super::{Alarm, Answer, Change, Clock, Committer, Gate, Request, Write, Writer};
+use crate::error::{ErrorKind, Result};
 use crate::index::{Index, IndexWriter};
-use crate::io::{Access, Epoch, File, Mapping, Segments, heap_mapping};
+use crate::io::{Access, Epoch, File, Mapping, RawFile, Segments, Step, fork_count, heap_mapping};
 use crate::record::{Mark, Operation};
-use crate::wal::{Log, Resume, scan};
+use crate::wal::{Allocation, Log, Resume, scan};
 
 /// A log in memory.
 #[derive(Default)]
@@ -21,8 +22,11 @@ struct FakeFile {
     len: AtomicU64,
     full: AtomicBool,
     failing: AtomicBool,
+    panicking: AtomicBool,
     /// While true, syncs wait.
     held: Mutex<bool>,
+    /// How many may pass all the same.
+    passes: Mutex<usize>,
     released: Condvar,
     syncs: AtomicU64,
     mapping: Mutex<Option<Arc<Mapping>>>,
@@ -34,8 +38,18 @@ impl FakeFile {
         self.released.notify_all();
     }
 
-    fn failed(&self, errno: i32) -> Error {
-        Error::io("use", self.path(), io::Error::from_raw_os_error(errno))
+    /// Lets the sync that waits go on, and holds the next.
+    fn let_one_through(&self) {
+        let _held = self.held.lock();
+        *self.passes.lock() += 1;
+        self.released.notify_all();
+    }
+
+    fn takes_a_pass(&self) -> bool {
+        let mut passes = self.passes.lock();
+        let found = *passes > 0;
+        *passes -= usize::from(found);
+        found
     }
 
     /// The operations in the log.
@@ -51,41 +65,45 @@ impl FakeFile {
     }
 }
 
-impl File for FakeFile {
-    fn path(&self) -> &Path {
-        Path::new("memory/wal.log")
-    }
-
-    fn len(&self) -> Result<u64> {
+impl RawFile for Arc<FakeFile> {
+    fn len(&self) -> io::Result<u64> {
         Ok(self.len.load(Ordering::Relaxed))
     }
 
-    fn write_all_at(&self, _bytes: &[u8], _offset: u64) -> Result<()> {
-        Err(self.failed(libc::ENOSYS))
+    fn write_at(&self, _bytes: &[u8], _offset: u64, _step: Option<Step>) -> io::Result<usize> {
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
     }
 
-    fn allocate(&self, _from: u64, len: u64) -> Result<()> {
+    fn allocate(&self, _from: u64, len: u64) -> io::Result<()> {
         if self.full.load(Ordering::Relaxed) {
-            return Err(self.failed(libc::ENOSPC));
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
         self.len.store(len, Ordering::Relaxed);
         Ok(())
     }
 
-    fn truncate(&self, _len: u64) -> Result<()> {
-        Err(self.failed(libc::ENOSYS))
+    fn release(&self, _from: u64, _len: u64) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
     }
 
-    fn sync_data(&self) -> Result<()> {
+    fn truncate(&self, _len: u64, _step: Step) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
+    }
+
+    fn sync_data(&self, _step: Step) -> io::Result<()> {
         self.syncs.fetch_add(1, Ordering::Relaxed);
         let mut held = self.held.lock();
-        while *held {
+        while *held && !self.takes_a_pass() {
             self.released.wait(&mut held);
         }
-        if self.failing.load(Ordering::Relaxed) { Err(self.failed(libc::EIO)) } else { Ok(()) }
+        assert!(!self.panicking.load(Ordering::Relaxed), "as the test wants it");
+        if self.failing.load(Ordering::Relaxed) {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        Ok(())
     }
 
-    fn map(&self, _offset: u64, len: u64, _access: Access) -> Result<Arc<Mapping>> {
+    fn map(&self, _path: &Path, _: u64, len: u64, _: Access) -> io::Result<Arc<Mapping>> {
         let mapping = heap_mapping(vec![0; len as usize]);
         *self.mapping.lock() = Some(mapping.clone());
         Ok(mapping)
@@ -100,20 +118,29 @@ struct Fixture {
 
 fn fixture(file: &Arc<FakeFile>) -> Fixture {
     let segments = Arc::new(Segments::new());
-    let resume = Resume { end: 0, mark: Mark { generation: 1, base: 0 }, marked: true };
-    let log = Log::resume(file.clone(), resume, segments.clone(), false).unwrap();
+    let mark = Mark { generation: 1, base: 0 };
+    let resume = Resume::empty(mark);
+    let file = File::new(PathBuf::from("memory/wal.log"), Box::new(file.clone()));
+    let log =
+        Log::resume(Arc::new(file), resume, segments.clone(), Allocation::below(u64::MAX), false)
+            .unwrap();
     let writer = IndexWriter::new(segments);
     let index = writer.index().clone();
     let clock = Clock::resume(0);
-    let writer = Writer { log: Some(log), index: writer, clock, writes: 0, groups: 0 };
-    Fixture { committer: Committer::new(writer), index }
+    let alarm = Alarm::never();
+    let writer = Writer { log: Some(log), index: writer, clock, writes: 0, groups: 0, alarm };
+    let gate = Gate::new(fork_count());
+    Fixture { committer: Committer::new(writer, gate, Duration::ZERO), index }
 }
 
 impl Fixture {
     fn write(&self, change: Change, key: &str, synced: bool) -> Result<bool> {
         let hash = self.index.hash(key.as_bytes());
         let write = Write { change, key: key.as_bytes(), value: b"", hash };
-        if synced { self.committer.commit_synced(write) } else { self.committer.commit(write) }
+        if !synced {
+            return self.committer.commit(write);
+        }
+        self.committer.commit_synced(Request::Write(write)).map(Answer::flag)
     }
 
     fn is_visible(&self, key: &str) -> bool {
@@ -252,4 +279,54 @@ fn a_full_disk_refuses_the_write_and_nothing_else() {
     file.full.store(false, Ordering::Relaxed);
     store.write(Change::Set, "key", true).unwrap();
     assert_eq!(file.operations(), [Operation::Mark, Operation::Set]);
+}
+
+/// Has the leader of a group panic: the first one, which commits its own write, or its
+/// successor, which commits those that gathered meanwhile.
+fn a_panicking_leader(successor: bool) {
+    let file = Arc::new(FakeFile::default());
+    let store = fixture(&file);
+    store.write(Change::Set, "before", true).unwrap();
+    file.hold(true);
+    thread::scope(|scope| {
+        let lead = scope.spawn(|| store.write(Change::Set, "lead", true));
+        while file.syncs.load(Ordering::Relaxed) < 2 {
+            thread::yield_now();
+        }
+        let queued = [(); 3].map(|()| scope.spawn(|| store.write(Change::Set, "q", true)));
+        store.until_staged(3);
+        if successor {
+            // The leader's sync is let through; that of its successor is held again.
+            file.let_one_through();
+            while file.syncs.load(Ordering::Relaxed) < 3 {
+                thread::yield_now();
+            }
+        }
+        file.panicking.store(true, Ordering::Relaxed);
+        file.hold(false);
+        let lead = lead.join();
+        assert_eq!(lead.is_err(), !successor, "its panic goes on");
+        let mut panicked = 0;
+        for outcome in queued {
+            match outcome.join() {
+                Ok(outcome) => assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Indeterminate),
+                Err(_) => panicked += 1,
+            }
+        }
+        assert_eq!(panicked, usize::from(successor));
+    });
+    file.panicking.store(false, Ordering::Relaxed);
+    // What the panic left of the log is not known: nothing may follow it.
+    for synced in [true, false] {
+        let error = store.write(Change::Set, "later", synced).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Poisoned);
+        assert!(error.to_string().contains("panicked"), "{error}");
+    }
+    assert!(store.is_visible("before") && !store.is_visible("q") && !store.is_visible("later"));
+}
+
+#[test]
+fn a_leader_that_panics_leaves_nobody_waiting() {
+    a_panicking_leader(false);
+    a_panicking_leader(true);
 }

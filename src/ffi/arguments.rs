@@ -3,9 +3,12 @@
 //! A check can find NULL and impossible lengths. That a pointer which is not NULL points where it
 //! should is the caller's duty (see the rules in the module documentation of `ffi`).
 
-use std::ffi::c_void;
+use std::ffi::{CStr, OsStr, c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::boundary::Failure;
+use super::options::KVSTORE_MAX_LEN;
 
 /// The object behind a handle that must not be NULL. `advice` completes "`what` is NULL".
 ///
@@ -62,6 +65,37 @@ pub(super) unsafe fn bytes<'a>(
     // SAFETY: not NULL and not longer than an object can be (both checked); readable and
     // unchanged during the call by the caller's promise.
     Ok(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len) })
+}
+
+/// Refuses a key or a value that no store takes, before it is copied.
+pub(super) fn storable(bytes: &[u8], what: &'static str) -> Result<(), Failure> {
+    if bytes.len() as u64 > KVSTORE_MAX_LEN {
+        return Err(Failure::TooLong { what, len: bytes.len() });
+    }
+    Ok(())
+}
+
+/// More than any struct that begins with its size has, or ever will: a caller whose size field is above
+/// this has forgotten to set it, and what is there must not be believed.
+pub(super) const MAX_STRUCT_SIZE: usize = 4096;
+
+/// The path that a C string is. `advice` says what to pass instead of NULL or "".
+///
+/// # Safety
+/// The rule for *strings* holds for as long as the result is used.
+pub(super) unsafe fn path_of<'a>(
+    path: *const c_char,
+    advice: &'static str,
+) -> Result<&'a Path, Failure> {
+    if path.is_null() {
+        return Err(Failure::Argument(advice));
+    }
+    // SAFETY: not NULL (checked), and the rule for strings, kept by the caller.
+    let path = unsafe { CStr::from_ptr(path) };
+    if path.is_empty() {
+        return Err(Failure::Argument(advice));
+    }
+    Ok(Path::new(OsStr::from_bytes(path.to_bytes())))
 }
 
 /// An out-parameter. Whatever happens later, it has been written once it exists.

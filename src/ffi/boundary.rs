@@ -9,6 +9,7 @@ use std::ptr;
 use crate::{Error, ErrorKind};
 
 use super::error::kvstore_error;
+use super::options::KVSTORE_MAX_LEN;
 use super::status::kvstore_status;
 
 /// What the body of an exported function returns.
@@ -31,8 +32,12 @@ pub(super) enum Failure {
     BufferTooSmall { needed: usize, capacity: usize },
     /// A struct from a newer header that asks for what this version does not know.
     Unsupported(&'static str),
+    /// A key or a value that no store takes.
+    TooLong { what: &'static str, len: usize },
     /// Memory for a copy of stored bytes was refused.
     OutOfMemory { bytes: usize },
+    /// Memory to keep what is to be written was refused.
+    NoRoom { bytes: usize },
     /// A panic that was stopped, with its message.
     Panic(String),
 }
@@ -51,10 +56,10 @@ impl Failure {
             Failure::Argument(_) | Failure::BadValue(_) | Failure::NullBytes { .. } => {
                 ErrorKind::InvalidArgument
             }
-            Failure::Impossible { .. } => ErrorKind::TooLarge,
+            Failure::Impossible { .. } | Failure::TooLong { .. } => ErrorKind::TooLarge,
             Failure::BufferTooSmall { .. } => ErrorKind::BufferTooSmall,
             Failure::Unsupported(_) => ErrorKind::Unsupported,
-            Failure::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+            Failure::OutOfMemory { .. } | Failure::NoRoom { .. } => ErrorKind::OutOfMemory,
             Failure::Panic(_) => ErrorKind::Panic,
         }
     }
@@ -80,6 +85,16 @@ impl fmt::Display for Failure {
                 f,
                 "the value has {needed} bytes and the buffer holds {capacity}; pass a buffer of \
                  {needed} bytes, or use kvstore_get()"
+            ),
+            Failure::TooLong { what, len } => write!(
+                f,
+                "the {what} has {len} bytes, more than the limit of {KVSTORE_MAX_LEN}; nothing was \
+                 added"
+            ),
+            Failure::NoRoom { bytes } => write!(
+                f,
+                "cannot allocate {bytes} bytes for a copy of what is to be written; nothing was \
+                 added; free memory, or write less at once"
             ),
             Failure::OutOfMemory { bytes } => write!(
                 f,
@@ -228,7 +243,9 @@ mod tests {
             Failure::NullBytes { what: "key", len: 3 },
             Failure::Impossible { what: "value", len: usize::MAX },
             Failure::BufferTooSmall { needed: 10, capacity: 4 },
+            Failure::TooLong { what: "value", len: 1 << 40 },
             Failure::OutOfMemory { bytes: 10 },
+            Failure::NoRoom { bytes: 10 },
             Failure::Panic("x".into()),
         ];
         for failure in failures {

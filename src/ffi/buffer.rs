@@ -25,11 +25,11 @@ pub struct kvstore_buffer {
 const _: () = assert!(size_of::<kvstore_buffer>() == 24 && align_of::<kvstore_buffer>() == 8);
 
 impl kvstore_buffer {
-    const NONE: kvstore_buffer =
+    pub(super) const NONE: kvstore_buffer =
         kvstore_buffer { data: ptr::null_mut(), len: 0, owner: ptr::null_mut() };
 
     /// A copy on the C heap: one allocation, which can be refused without ending the process.
-    fn copy_of(value: &[u8]) -> Result<kvstore_buffer, Failure> {
+    pub(super) fn copy_of(value: &[u8]) -> Result<kvstore_buffer, Failure> {
         if value.is_empty() {
             return Ok(kvstore_buffer { data: empty().cast_mut(), ..kvstore_buffer::NONE });
         }

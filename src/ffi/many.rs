@@ -82,7 +82,9 @@ unsafe fn keys_of<'a>(keys: *const kvstore_slice, count: usize) -> Result<&'a [K
         return Ok(&[]);
     }
     if keys.is_null() {
-        return Err(Failure::NullBytes { what: "keys", len: count });
+        return Err(Failure::BadValue(format!(
+            "keys is NULL but count is {count}; pass an array of {count} kvstore_slice, or count 0"
+        )));
     }
     if count > isize::MAX as usize / size_of::<kvstore_slice>() {
         return Err(Failure::Impossible { what: "keys", len: count });
@@ -113,11 +115,13 @@ unsafe fn keys_of<'a>(keys: *const kvstore_slice, count: usize) -> Result<&'a [K
 ///     kvstore_values_free(values);
 ///
 /// The result holds one entry for each key, in their order, whether found or not; the same key may
-/// occur twice. It costs three allocations, however many keys there are, unless values are long.
-/// Each value is one that its key had during the call; they need not be of the same instant.
+/// occur twice. It costs four allocations, however many keys there are, unless values are long.
+/// Each value is one that its key had during the call; they need not be of the same instant, but of
+/// what kvstore_write() has written together all is seen or nothing.
 ///
-/// KVSTORE_OK, also when no key was found; KVSTORE_ERR_OUT_OF_MEMORY, KVSTORE_ERR_FORKED or
-/// KVSTORE_ERR_INVALID_ARGUMENT. After an error *out is NULL.
+/// KVSTORE_OK, also when no key was found; KVSTORE_ERR_OUT_OF_MEMORY, KVSTORE_ERR_FORKED,
+/// KVSTORE_ERR_INVALID_ARGUMENT, or KVSTORE_ERR_TOO_LARGE when no memory can hold so many keys. After
+/// an error *out is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kvstore_get_many(
     store: *const kvstore,

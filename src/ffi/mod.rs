@@ -10,9 +10,12 @@
 //! | `arguments` | null checks of handles, byte strings and out-parameters |
 //! | `status` | status codes, versions |
 //! | `slice`, `range` | borrowed bytes, and which keys a scan visits |
-//! | `error`, `options`, `store`, `buffer`, `pin`, `many`, `cursor` | one handle each |
+//! | `error`, `options`, `store`, `buffer`, `pin`, `many`, `cursor`, `view` | one handle each |
 //! | `write`, `read` | operations on one key that return nothing to free |
+//! | `batch`, `transaction` | writes that belong together, and those that depend on the value before |
 //! | `stats` | structs that the caller provides and later versions may extend |
+//! | `backup` | backups, and what their callback is told |
+//! | `verify` | checking a directory, repairing, salvaging: the report handle |
 //!
 //! The doc comments of exported items are the text of the header, and are therefore written for
 //! C programmers. After a change to one, run `cargo run -q -p kvstore-header`.
@@ -21,8 +24,8 @@
 //! The `SAFETY` comments of this folder refer to these rules, which the header states as well:
 //!
 //! - **handles**: a handle is NULL, or came from this library and has not been freed, and no
-//!   other thread frees it during the call. Handles other than `kvstore` are used by one thread
-//!   at a time.
+//!   other thread frees it during the call. Handles other than `kvstore` and `kvstore_view` are used
+//!   by one thread at a time.
 //! - **bytes**: a pointer with a length has that many readable bytes behind it, which nobody
 //!   changes during the call.
 //! - **outputs**: a pointer to an out-parameter is NULL, or can be written, and nobody else uses
@@ -33,6 +36,8 @@
 #![allow(non_camel_case_types, unreachable_pub)]
 
 mod arguments;
+mod backup;
+mod batch;
 mod boundary;
 mod buffer;
 mod cursor;
@@ -46,4 +51,7 @@ mod slice;
 mod stats;
 mod status;
 mod store;
+mod transaction;
+mod verify;
+mod view;
 mod write;

@@ -30,6 +30,12 @@ pub const KVSTORE_OPTION_MAX_VALUE_LEN: u32 = 6;
 pub const KVSTORE_OPTION_CLOSE_CHECKPOINT: u32 = 7;
 /// 1: refuse a log whose synced part is damaged. 0 (default): keep what is before the damage.
 pub const KVSTORE_OPTION_STRICT_RECOVERY: u32 = 8;
+/// Milliseconds that a write waits for another thread's transaction. Default 5000.
+pub const KVSTORE_OPTION_TRANSACTION_TIMEOUT_MS: u32 = 9;
+/// Bytes that the log may have before a thread of the library writes a snapshot and removes it,
+/// beside readers and writers. 0: none does; kvstore_checkpoint() and kvstore_close() still do.
+/// Default: 64 MiB, or the length of the snapshot if that is more.
+pub const KVSTORE_OPTION_CHECKPOINT_BYTES: u32 = 10;
 
 /// A write is on the disk when it returns: it survives power loss, a crash of the system and the
 /// death of the process. Writes of several threads share one disk sync.
@@ -50,7 +56,7 @@ pub const KVSTORE_CLOSE_CHECKPOINT_NEVER: u32 = 2;
 /// The longest key or value that the file format can hold, in bytes: 4 GiB - 1.
 pub const KVSTORE_MAX_LEN: u64 = 4_294_967_295;
 
-/// The longest lock timeout, in milliseconds: about 49 days.
+/// The longest timeout, in milliseconds: about 49 days.
 const MAX_TIMEOUT_MS: u64 = u32::MAX as u64;
 
 const _: () = {
@@ -161,12 +167,20 @@ fn changed(options: Options, option: u32, value: u64) -> Result<Options, Failure
         },
         KVSTORE_OPTION_STRICT_RECOVERY if value <= 1 => Ok(options.strict_recovery(value == 1)),
         KVSTORE_OPTION_STRICT_RECOVERY => refuse("KVSTORE_OPTION_STRICT_RECOVERY", SWITCH),
+        KVSTORE_OPTION_TRANSACTION_TIMEOUT_MS if value <= MAX_TIMEOUT_MS => {
+            Ok(options.transaction_timeout(Duration::from_millis(value)))
+        }
+        KVSTORE_OPTION_TRANSACTION_TIMEOUT_MS => {
+            refuse("KVSTORE_OPTION_TRANSACTION_TIMEOUT_MS", "0 to 4294967295 milliseconds")
+        }
+        KVSTORE_OPTION_CHECKPOINT_BYTES => Ok(options.checkpoint_bytes(value)),
         _ => Err(Failure::BadValue(format!(
             "option {option} is not known; accepted are KVSTORE_OPTION_DURABILITY (1), \
              KVSTORE_OPTION_CREATE (2), KVSTORE_OPTION_READ_ONLY (3), \
              KVSTORE_OPTION_LOCK_TIMEOUT_MS (4), KVSTORE_OPTION_MAX_KEY_LEN (5), \
-             KVSTORE_OPTION_MAX_VALUE_LEN (6), KVSTORE_OPTION_CLOSE_CHECKPOINT (7) and \
-             KVSTORE_OPTION_STRICT_RECOVERY (8)"
+             KVSTORE_OPTION_MAX_VALUE_LEN (6), KVSTORE_OPTION_CLOSE_CHECKPOINT (7), \
+             KVSTORE_OPTION_STRICT_RECOVERY (8), KVSTORE_OPTION_TRANSACTION_TIMEOUT_MS (9) and \
+             KVSTORE_OPTION_CHECKPOINT_BYTES (10)"
         ))),
     }
 }

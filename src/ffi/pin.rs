@@ -6,7 +6,7 @@ use std::ptr;
 use crate::PinnedValue;
 
 use super::arguments::{Out, bytes};
-use super::boundary::{Failure, boundary, shielded};
+use super::boundary::{Failure, Outcome, boundary, shielded};
 use super::error::{boxed, kvstore_error};
 use super::slice::kvstore_slice;
 use super::status::{KVSTORE_NOT_FOUND, KVSTORE_OK, kvstore_status};
@@ -24,6 +24,27 @@ const _: () = {
     any_thread::<kvstore_pin>();
 };
 
+/// Gives `value` to the caller: the pin, and what it pins.
+pub(super) fn give(
+    value: PinnedValue,
+    pin: &Out<*mut kvstore_pin>,
+    slice: &Out<kvstore_slice>,
+) -> Outcome {
+    // Where the bytes are does not depend on where the `PinnedValue` is: it lends bytes of a mapped
+    // file, which stays mapped for as long as it lives.
+    let bytes = kvstore_slice::of(&value);
+    let owner = boxed(kvstore_pin { _value: value });
+    if owner.is_null() {
+        return Err(Failure::OutOfMemory { bytes: size_of::<kvstore_pin>() });
+    }
+    pin.set(owner);
+    slice.set(bytes);
+    Ok(KVSTORE_OK)
+}
+
+pub(super) const NO_PIN: &str = "pin is NULL; pass the address of a kvstore_pin *";
+pub(super) const NO_SLICE: &str = "value is NULL; pass a kvstore_slice";
+
 /// Looks at the value of a key without copying it.
 ///
 ///     kvstore_pin *pin;
@@ -34,8 +55,8 @@ const _: () = {
 ///     }
 ///
 /// The bytes stay valid and unchanged until kvstore_pin_release(), whatever is written meanwhile
-/// and also after kvstore_close(); they must not be written to: they are the store's file. A pin keeps a whole file mapped, so
-/// release it when done.
+/// and also after kvstore_close(); they must not be written to: they are the store's file. A pin
+/// keeps a whole file mapped, so release it when done.
 ///
 /// KVSTORE_OK, KVSTORE_NOT_FOUND, KVSTORE_ERR_OUT_OF_MEMORY, KVSTORE_ERR_FORKED or
 /// KVSTORE_ERR_INVALID_ARGUMENT. After anything but KVSTORE_OK pin is NULL and value {NULL, 0}.
@@ -50,27 +71,17 @@ pub unsafe extern "C" fn kvstore_get_pinned(
 ) -> kvstore_status {
     // SAFETY: the rule for outputs, kept by the caller.
     let (pin, slice) = unsafe {
-        (
-            Out::new(pin, ptr::null_mut(), "pin is NULL; pass the address of a kvstore_pin *"),
-            Out::new(value, kvstore_slice::NONE, "value is NULL; pass a kvstore_slice"),
-        )
+        (Out::new(pin, ptr::null_mut(), NO_PIN), Out::new(value, kvstore_slice::NONE, NO_SLICE))
     };
     let body = || {
         // SAFETY: the rules for handles and bytes, kept by the caller.
         let (store, key) = unsafe { (store_of(store)?, bytes(key, key_len, "key")?) };
         pin.require()?;
         slice.require()?;
-        let Some(value) = store.get_pinned(key)? else { return Ok(KVSTORE_NOT_FOUND) };
-        // Where the bytes are does not depend on where the `PinnedValue` is: it lends bytes of a
-        // mapped file, which stays mapped for as long as it lives.
-        let bytes = kvstore_slice::of(&value);
-        let owner = boxed(kvstore_pin { _value: value });
-        if owner.is_null() {
-            return Err(Failure::OutOfMemory { bytes: size_of::<kvstore_pin>() });
+        match store.get_pinned(key)? {
+            Some(value) => give(value, &pin, &slice),
+            None => Ok(KVSTORE_NOT_FOUND),
         }
-        pin.set(owner);
-        slice.set(bytes);
-        Ok(KVSTORE_OK)
     };
     // SAFETY: the rule for outputs, kept by the caller.
     unsafe { boundary(error, body) }

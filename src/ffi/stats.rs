@@ -6,6 +6,7 @@
 use std::ffi::c_char;
 use std::ptr;
 
+use super::arguments::MAX_STRUCT_SIZE;
 use super::boundary::{Failure, boundary};
 use super::error::{KVSTORE_OFFSET_NONE, Text, kvstore_error};
 use super::status::{KVSTORE_OK, kvstore_status};
@@ -19,7 +20,7 @@ pub struct kvstore_stats_info {
     pub struct_size: usize,
     /// Keys in the store.
     pub records: u64,
-    /// Bytes of the log that are in use.
+    /// Bytes of the logs that are in use, and in no snapshot yet.
     pub log_bytes: u64,
     /// Bytes of the snapshot file; 0 if there is none.
     pub snapshot_bytes: u64,
@@ -31,6 +32,23 @@ pub struct kvstore_stats_info {
     pub syncs: u64,
     /// Sets and deletes that were committed.
     pub writes: u64,
+    /// Checkpoints that have written a snapshot.
+    pub checkpoints: u64,
+    /// Bytes of those snapshots.
+    pub checkpoint_bytes: u64,
+    /// Checkpoints that have failed.
+    pub checkpoints_failed: u64,
+    /// 1 while a checkpoint runs, else 0.
+    pub checkpoint_running: u64,
+    /// How many records that one has copied.
+    pub checkpoint_records: u64,
+    /// How many it is going to copy; 0 until that is known.
+    pub checkpoint_records_total: u64,
+    /// Logs besides the one that is appended to: one while a checkpoint runs, more after failures.
+    pub sealed_logs: u64,
+    /// Bytes of memory that the order of keys occupies; 0 as long as nobody has needed it for a
+    /// cursor or a view.
+    pub view_bytes: u64,
 }
 
 /// What opening a store found and did, filled by kvstore_recovery_report(). If log_records and
@@ -57,7 +75,7 @@ pub struct kvstore_recovery_info {
 }
 
 const _: () = {
-    assert!(size_of::<kvstore_stats_info>() == 64 && align_of::<kvstore_stats_info>() == 8);
+    assert!(size_of::<kvstore_stats_info>() == 128 && align_of::<kvstore_stats_info>() == 8);
     assert!(size_of::<kvstore_recovery_info>() == 56);
     assert!(align_of::<kvstore_recovery_info>() == 8);
 };
@@ -68,7 +86,7 @@ const FIRST_STATS: usize = 64;
 const FIRST_RECOVERY: usize = 56;
 
 /// An out-parameter that begins with its size: a struct of numbers and pointers without padding.
-struct SizedOut<T> {
+pub(super) struct SizedOut<T> {
     pointer: *mut T,
     size: usize,
     problem: Option<Failure>,
@@ -81,7 +99,7 @@ impl<T: Copy> SizedOut<T> {
     /// # Safety
     /// `pointer` is NULL, or points to as many writable bytes as its first field says, for as
     /// long as the value of this type exists.
-    unsafe fn new(pointer: *mut T, first: usize, name: &'static str) -> SizedOut<T> {
+    pub(super) unsafe fn new(pointer: *mut T, first: usize, name: &'static str) -> SizedOut<T> {
         const FIELD: usize = size_of::<usize>();
         if pointer.is_null() {
             let problem = Failure::BadValue(format!("out is NULL; pass a {name}"));
@@ -94,8 +112,10 @@ impl<T: Copy> SizedOut<T> {
             Some(Failure::BadValue(format!(
                 "out->struct_size is {size}; set it to sizeof({name}), which is at least {first}"
             )))
-        } else if size > isize::MAX as usize {
-            Some(Failure::Impossible { what: name, len: size })
+        } else if size > MAX_STRUCT_SIZE {
+            Some(Failure::BadValue(format!(
+                "out->struct_size is {size}; set it to sizeof({name}) before the call"
+            )))
         } else {
             // SAFETY: as large as its size field says, by the promise of the caller.
             unsafe { pointer.cast::<u8>().add(FIELD).write_bytes(0, size - FIELD) };
@@ -105,7 +125,10 @@ impl<T: Copy> SizedOut<T> {
     }
 
     /// Writes the fields that the caller's version of the struct has. `make` gets their size.
-    fn fill(self, make: impl FnOnce(usize) -> Result<T, Failure>) -> Result<(), Failure> {
+    pub(super) fn fill(
+        self,
+        make: impl FnOnce(usize) -> Result<T, Failure>,
+    ) -> Result<(), Failure> {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
@@ -127,7 +150,7 @@ impl<T: Copy> SizedOut<T> {
 /// While others write, the figures need not be of the same instant.
 ///
 /// KVSTORE_OK, KVSTORE_ERR_FORKED or KVSTORE_ERR_INVALID_ARGUMENT. An error sets all fields but
-/// struct_size to 0; only if struct_size is too small, which is KVSTORE_ERR_INVALID_ARGUMENT,
+/// struct_size to 0; only if struct_size cannot be right, which is KVSTORE_ERR_INVALID_ARGUMENT,
 /// nothing is written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kvstore_stats(
@@ -153,9 +176,40 @@ pub unsafe extern "C" fn kvstore_stats(
                 groups: stats.groups,
                 syncs: stats.syncs,
                 writes: stats.writes,
+                checkpoints: stats.checkpoints,
+                checkpoint_bytes: stats.checkpoint_bytes,
+                checkpoints_failed: stats.checkpoints_failed,
+                checkpoint_running: stats.checkpoint_running.into(),
+                checkpoint_records: stats.checkpoint_records,
+                checkpoint_records_total: stats.checkpoint_records_total,
+                sealed_logs: stats.sealed_logs,
+                view_bytes: stats.view_bytes,
             })
         })?;
         Ok(KVSTORE_OK)
+    };
+    // SAFETY: the rule for outputs, kept by the caller.
+    unsafe { boundary(error, body) }
+}
+
+/// Tells what the last checkpoint came to, for those that a thread of the library makes: nobody else
+/// sees their errors.
+///
+/// KVSTORE_OK if it succeeded, or there was none; otherwise what kvstore_checkpoint() would have
+/// returned, with *error set. Also KVSTORE_ERR_FORKED or KVSTORE_ERR_INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kvstore_checkpoint_error(
+    store: *const kvstore,
+    error: *mut *mut kvstore_error,
+) -> kvstore_status {
+    let body = || {
+        // SAFETY: the rule for handles, kept by the caller.
+        let store = unsafe { store_of(store) }?;
+        store.check()?;
+        match store.checkpoint_error() {
+            Some(error) => Err(error.into()),
+            None => Ok(KVSTORE_OK),
+        }
     };
     // SAFETY: the rule for outputs, kept by the caller.
     unsafe { boundary(error, body) }
@@ -169,7 +223,7 @@ pub unsafe extern "C" fn kvstore_stats(
 ///         printf("%llu bytes kept in %s\n", (unsigned long long)info.bytes_cut, info.quarantine);
 ///
 /// KVSTORE_OK, KVSTORE_ERR_FORKED or KVSTORE_ERR_INVALID_ARGUMENT. An error sets all fields but
-/// struct_size to 0; only if struct_size is too small, which is KVSTORE_ERR_INVALID_ARGUMENT,
+/// struct_size to 0; only if struct_size cannot be right, which is KVSTORE_ERR_INVALID_ARGUMENT,
 /// nothing is written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kvstore_recovery_report(
@@ -232,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_size_that_cannot_be_is_refused_and_nothing_is_written() {
-        for size in [0, 8, 23, usize::MAX] {
+        for size in [0, 8, 23, MAX_STRUCT_SIZE + 1, 0x7ffc_1234_5678, usize::MAX] {
             let mut words = [size, 9, 9];
             assert!(filled(&mut words, 24).is_err());
             assert_eq!(words, [size, 9, 9]);

@@ -13,7 +13,7 @@ pub const KVSTORE_OK: i32 = 0;
 pub const KVSTORE_NOT_FOUND: i32 = 1;
 /// The cursor is at its end.
 pub const KVSTORE_DONE: i32 = 2;
-/// Reserved for compare-and-set.
+/// The value was not the one that kvstore_compare_and_set() expected.
 pub const KVSTORE_CONFLICT: i32 = 3;
 
 /// An argument is not accepted; see the message.
@@ -46,6 +46,8 @@ pub const KVSTORE_ERR_UNSUPPORTED: i32 = -13;
 pub const KVSTORE_ERR_OUT_OF_MEMORY: i32 = -14;
 /// A defect of the library was stopped; report it.
 pub const KVSTORE_ERR_PANIC: i32 = -15;
+/// The caller's own callback asked to stop.
+pub const KVSTORE_ERR_CANCELLED: i32 = -16;
 
 // The engine's error kinds are these numbers: a change to one side does not compile.
 const _: () = {
@@ -64,6 +66,7 @@ const _: () = {
     assert!(KVSTORE_ERR_UNSUPPORTED == ErrorKind::Unsupported.code());
     assert!(KVSTORE_ERR_OUT_OF_MEMORY == ErrorKind::OutOfMemory.code());
     assert!(KVSTORE_ERR_PANIC == ErrorKind::Panic.code());
+    assert!(KVSTORE_ERR_CANCELLED == ErrorKind::Cancelled.code());
 };
 
 /// The name of a status, for example "KVSTORE_ERR_LOCKED"; "KVSTORE_UNKNOWN" for a number that
@@ -94,6 +97,7 @@ fn name(status: kvstore_status) -> &'static CStr {
         KVSTORE_ERR_UNSUPPORTED => c"KVSTORE_ERR_UNSUPPORTED",
         KVSTORE_ERR_OUT_OF_MEMORY => c"KVSTORE_ERR_OUT_OF_MEMORY",
         KVSTORE_ERR_PANIC => c"KVSTORE_ERR_PANIC",
+        KVSTORE_ERR_CANCELLED => c"KVSTORE_ERR_CANCELLED",
         _ => c"KVSTORE_UNKNOWN",
     }
 }
@@ -135,13 +139,13 @@ mod tests {
 
     #[test]
     fn every_code_has_its_own_name() {
-        let mut names: Vec<_> = (-15..=3).map(name).collect();
+        let mut names: Vec<_> = (-16..=3).map(name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 19);
+        assert_eq!(names.len(), 20);
         assert!(!names.contains(&c"KVSTORE_UNKNOWN"));
         assert_eq!(name(4), c"KVSTORE_UNKNOWN");
-        assert_eq!(name(-16), c"KVSTORE_UNKNOWN");
+        assert_eq!(name(-17), c"KVSTORE_UNKNOWN");
         assert_eq!(name(i32::MIN), c"KVSTORE_UNKNOWN");
     }
 

@@ -120,7 +120,9 @@ pub unsafe extern "C" fn kvstore_open(
 /// KVSTORE_ERR_OUT_OF_MEMORY when the snapshot could not be written, and nothing is lost;
 /// KVSTORE_ERR_CORRUPT when a record can no longer be read, in memory or on disk: the next open
 /// keeps what is before it in the log, and the rest in quarantine; KVSTORE_ERR_POISONED when an
-/// earlier write failed for good, so nothing was written now; KVSTORE_ERR_FORKED in a forked
+/// earlier write failed for good, so nothing was written now; KVSTORE_ERR_LOCKED, or on the thread
+/// that has it KVSTORE_ERR_INVALID_ARGUMENT, when a kvstore_transaction is open: nothing was closed but
+/// the handle, and the directory stays locked until the transaction ends; KVSTORE_ERR_FORKED in a forked
 /// child, where it writes nothing, leaves the parent's lock alone and frees the handle only.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kvstore_close(
@@ -170,6 +172,28 @@ pub unsafe extern "C" fn kvstore_sync(
     let body = || {
         // SAFETY: the rule for handles, kept by the caller.
         unsafe { store_of(store) }?.sync()?;
+        Ok(KVSTORE_OK)
+    };
+    // SAFETY: the rule for outputs, kept by the caller.
+    unsafe { boundary(error, body) }
+}
+
+/// Writes everything that was written so far to a new snapshot and removes the log that had it,
+/// while other threads go on reading and writing. Does nothing if there is nothing new. A thread of
+/// the library does the same when the log is long: see KVSTORE_OPTION_CHECKPOINT_BYTES.
+///
+/// KVSTORE_OK; KVSTORE_ERR_NO_SPACE, KVSTORE_ERR_IO, KVSTORE_ERR_OUT_OF_MEMORY or
+/// KVSTORE_ERR_CORRUPT: nothing is lost, the log is kept, the store goes on, and the next one tries
+/// again; KVSTORE_ERR_POISONED, KVSTORE_ERR_READ_ONLY, KVSTORE_ERR_FORKED or
+/// KVSTORE_ERR_INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kvstore_checkpoint(
+    store: *mut kvstore,
+    error: *mut *mut kvstore_error,
+) -> kvstore_status {
+    let body = || {
+        // SAFETY: the rule for handles, kept by the caller.
+        unsafe { store_of(store) }?.checkpoint()?;
         Ok(KVSTORE_OK)
     };
     // SAFETY: the rule for outputs, kept by the caller.

@@ -16,8 +16,9 @@ use super::store::{kvstore, store_of};
 ///
 /// KVSTORE_OK; KVSTORE_ERR_TOO_LARGE beyond a limit; KVSTORE_ERR_READ_ONLY; KVSTORE_ERR_NO_SPACE;
 /// KVSTORE_ERR_IO; KVSTORE_ERR_OUT_OF_MEMORY; KVSTORE_ERR_INDETERMINATE when the sync failed;
-/// KVSTORE_ERR_POISONED when one failed earlier; KVSTORE_ERR_FORKED or
-/// KVSTORE_ERR_INVALID_ARGUMENT. After any error but KVSTORE_ERR_INDETERMINATE nothing was
+/// KVSTORE_ERR_POISONED when one failed earlier; KVSTORE_ERR_LOCKED when another thread's
+/// kvstore_transaction is open for too long; KVSTORE_ERR_FORKED or KVSTORE_ERR_INVALID_ARGUMENT, also
+/// when this thread has a transaction open. After any error but KVSTORE_ERR_INDETERMINATE nothing was
 /// written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kvstore_set(

@@ -17,6 +17,9 @@ const MAX_LOAD: f64 = 0.8;
 /// `MAX_LOAD` and more than `MAX_LOAD / FACTOR`.
 const MAX_NEW_LOAD: f64 = 0.65;
 
+/// Slots of the first table of almost every shard.
+const FIRST_SLOTS: usize = 2 * SLOTS_PER_LINE;
+
 /// How many keys, deleted ones included, a table with `slots` slots takes.
 pub(super) fn max_taken(slots: usize) -> usize {
     (slots as f64 * MAX_LOAD) as usize
@@ -40,6 +43,12 @@ pub(super) fn line_count_presized(shard: usize, keys: usize) -> usize {
     (phase * most / (MAX_LOAD * SLOTS_PER_LINE as f64)).ceil().max(1.0) as usize
 }
 
+/// Whether a shard's first table has room for as many keys, so that nothing is gained by making one
+/// for them beforehand, nor by giving it back.
+pub(super) fn are_few(keys: usize) -> bool {
+    keys <= max_taken(FIRST_SLOTS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +62,14 @@ mod tests {
                 assert!(slots as f64 <= 16.0 + keys as f64 / MAX_NEW_LOAD * FACTOR + 8.0);
             }
         }
+    }
+
+    #[test]
+    fn what_are_few_keys_fit_into_the_first_table() {
+        for shard in 1..SHARDS {
+            assert!(are_few(max_taken(line_count(shard, 1) * SLOTS_PER_LINE)), "{shard}");
+        }
+        assert!(!are_few(max_taken(3 * SLOTS_PER_LINE)));
     }
 
     #[test]

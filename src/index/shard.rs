@@ -4,28 +4,24 @@
 //! which no longer changes. A reader loads the predecessor **before** it probes the table: had
 //! it found none there, every key would have been in the table already. Had it probed first, a
 //! key moved in between would be missed.
-#![allow(unsafe_code)]
-
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::KeyHash;
 use super::table::{Probe, Slot, Table};
-use crate::io::{Epoch, Guard, Location};
+use crate::io::{Guard, Location, Retirable};
 
-/// The current table of a shard; null while it has no keys.
+/// The current table of a shard; vacant while it has no keys.
 pub(super) struct Shard {
-    table: AtomicPtr<Table>,
+    table: Retirable<Table>,
 }
 
 impl Shard {
     pub(super) fn new() -> Shard {
-        Shard { table: AtomicPtr::new(ptr::null_mut()) }
+        Shard { table: Retirable::vacant() }
     }
 
     #[inline]
     pub(super) fn table<'g>(&'g self, guard: &'g Guard<'_>) -> Option<&'g Table> {
-        guard.load(&self.table)
+        self.table.load(guard)
     }
 
     /// The slot of `hash` whose location `is_match` accepts, deleted or not.
@@ -37,7 +33,9 @@ impl Shard {
         mut is_match: impl FnMut(Location) -> bool,
     ) -> Option<Slot> {
         let table = self.table(guard)?;
-        let previous = guard.load(&table.previous);
+        let previous = table.previous.load(guard);
+        #[cfg(test)]
+        between::loading_and_looking();
         if let Probe::Found(_, slot) = table.probe(hash, &mut is_match) {
             return Some(slot);
         }
@@ -57,28 +55,35 @@ impl Shard {
     /// Makes `replacement` the table, with the present one as its predecessor, whose keys are
     /// to be moved. Only the index's writer calls this, and not while a move is under way.
     pub(super) fn replace_growing(&self, replacement: Box<Table>) {
-        // Relaxed: the writer itself stored it.
-        let old = self.table.load(Ordering::Relaxed);
-        // Relaxed: published by the Release below.
-        replacement.previous.store(old, Ordering::Relaxed);
-        // Release pairs with the Acquire in `Guard::load`: readers see the predecessor and the
-        // zeroed lines. The old table is not retired: the new one owns it now.
-        self.table.store(Box::into_raw(replacement), Ordering::Release);
+        // The old table is not retired: the new one owns it now.
+        self.table.supersede(replacement, |table| &mut table.previous);
     }
 
     /// Takes the table out for good.
     pub(super) fn retire(&self) {
-        Epoch.retire(&self.table);
+        self.table.retire();
     }
 }
 
-impl Drop for Shard {
-    fn drop(&mut self) {
-        let table = *self.table.get_mut();
-        if !table.is_null() {
-            // SAFETY: made by `Box::into_raw` in `replace_growing`; `&mut self` says that no
-            // reader is left.
-            drop(unsafe { Box::from_raw(table) });
+/// Lets a test do something between a reader's loading of the tables and its looking at them.
+#[cfg(test)]
+pub(super) mod between {
+    use std::cell::RefCell;
+
+    type Work = Box<dyn FnOnce()>;
+
+    thread_local! {
+        static WORK: RefCell<Option<Work>> = const { RefCell::new(None) };
+    }
+
+    /// This thread's next reader does `work` there.
+    pub(in crate::index) fn next(work: impl FnOnce() + 'static) {
+        WORK.set(Some(Box::new(work)));
+    }
+
+    pub(in crate::index) fn loading_and_looking() {
+        if let Some(work) = WORK.take() {
+            work();
         }
     }
 }

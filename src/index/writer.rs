@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::growth::{line_count, line_count_presized, max_taken};
+use super::feed::{Change, Feed};
+use super::growth::{are_few, line_count, line_count_presized, max_taken};
 use super::table::{Line, Probe, SLOTS_PER_LINE, Slot, Table, publish};
 use super::{Index, KeyHash, SHARDS, key_is};
 use crate::error::{Error, ErrorKind, Result};
@@ -16,11 +17,11 @@ use crate::record::Run;
 /// Lines of the predecessor that each write to a growing shard moves: enough to be done after a
 /// small part of the writes that the new table has room for, few enough to take under a
 /// microsecond.
-const LINES_PER_MOVE: usize = 4;
+const LINES_PER_MOVE: usize = if cfg!(loom) { 1 } else { 4 };
 
 /// What the writer knows of a shard.
 #[derive(Clone, Copy, Default)]
-struct ShardState {
+pub(super) struct ShardState {
     /// Keys that are found and not deleted, in the table and its predecessor.
     live: usize,
     /// Taken slots of the table.
@@ -31,14 +32,18 @@ struct ShardState {
     moved_lines: usize,
     /// Slots of the predecessor that may still have to be moved.
     unmoved: usize,
-    moving: bool,
+    pub(super) moving: bool,
+    /// How many tables it has had.
+    pub(super) tables: u64,
 }
 
 pub(crate) struct IndexWriter {
-    index: Arc<Index>,
-    shards: Box<[ShardState]>,
+    pub(super) index: Arc<Index>,
+    pub(super) shards: Box<[ShardState]>,
     len: usize,
     memory: usize,
+    feed: Feed,
+    changes: u64,
 }
 
 impl IndexWriter {
@@ -49,6 +54,8 @@ impl IndexWriter {
             shards: vec![ShardState::default(); SHARDS].into(),
             len: 0,
             memory: 0,
+            feed: Feed::default(),
+            changes: 0,
         }
     }
 
@@ -56,11 +63,16 @@ impl IndexWriter {
         &self.index
     }
 
-    /// Makes room for about `keys` more keys at once: cheaper than growing step by step.
+    /// Makes room for about `keys` more keys at once: cheaper than growing step by step, unless they
+    /// are few.
     pub(crate) fn presize(&mut self, keys: usize) -> Result<()> {
+        let keys = keys.div_ceil(SHARDS);
+        if are_few(keys) {
+            return Ok(());
+        }
         for shard in 0..SHARDS {
             let state = self.shards[shard];
-            let wanted = state.live + keys.div_ceil(SHARDS);
+            let wanted = state.live + keys;
             if wanted > state.max_taken {
                 self.finish_move(shard);
                 self.install_table(shard, line_count_presized(shard, wanted))?;
@@ -78,6 +90,9 @@ impl IndexWriter {
         for shard in 0..SHARDS {
             self.finish_move(shard);
             let state = self.shards[shard];
+            if are_few(state.max_taken) {
+                continue;
+            }
             let lines = line_count_presized(shard, state.live);
             if state.max_taken > 2 * max_taken(lines * SLOTS_PER_LINE) {
                 self.install_table(shard, lines)?;
@@ -141,6 +156,7 @@ impl IndexWriter {
             moved_lines: 0,
             unmoved: if had_table { state.live } else { 0 },
             moving: had_table,
+            tables: state.tables + 1,
         };
         self.account(Table::memory(lines) as isize);
         Ok(())
@@ -155,10 +171,21 @@ impl IndexWriter {
     /// Points `key` at its record at `location`. Returns whether the key was there before.
     /// Room has been reserved.
     pub(crate) fn set(&mut self, hash: KeyHash, key: &[u8], location: Location) -> bool {
+        let existed = self.set_uncounted(hash, key, location);
+        if !existed {
+            self.store_len();
+        }
+        existed
+    }
+
+    /// As [`set`](IndexWriter::set), for a change of several: [`Index::len`] goes on to tell what it
+    /// was until [`store_len`](IndexWriter::store_len).
+    #[inline]
+    pub(crate) fn set_uncounted(&mut self, hash: KeyHash, key: &[u8], location: Location) -> bool {
         let existed = self.store(hash, key, location, false);
         if !existed {
             self.shards[hash.shard()].live += 1;
-            self.store_len(self.len + 1);
+            self.len += 1;
         }
         existed
     }
@@ -166,19 +193,78 @@ impl IndexWriter {
     /// Marks `key` deleted by the entry at `location`. Returns whether the key was there before.
     /// Room has been reserved.
     pub(crate) fn delete(&mut self, hash: KeyHash, key: &[u8], location: Location) -> bool {
+        let existed = self.delete_uncounted(hash, key, location);
+        if existed {
+            self.store_len();
+        }
+        existed
+    }
+
+    /// As [`delete`](IndexWriter::delete), for a change of several.
+    pub(crate) fn delete_uncounted(
+        &mut self,
+        hash: KeyHash,
+        key: &[u8],
+        location: Location,
+    ) -> bool {
         if !self.contains(hash, key) {
             return false;
         }
         self.store(hash, key, location, true);
         self.shards[hash.shard()].live -= 1;
-        self.store_len(self.len - 1);
+        self.len -= 1;
         true
     }
 
-    fn store_len(&mut self, len: usize) {
-        self.len = len;
+    /// Tells readers how many keys there are.
+    pub(crate) fn store_len(&mut self) {
         // Release pairs with the Acquire in `Index::len`.
-        self.index.len.store(len, Ordering::Release);
+        self.index.len.store(self.len, Ordering::Release);
+    }
+
+    /// What `look` makes of the value of `key`, if it has one.
+    pub(crate) fn with_value<R>(
+        &self,
+        hash: KeyHash,
+        key: &[u8],
+        look: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> R {
+        let guard = Epoch.enter();
+        look(self.index.find(hash, key, &guard))
+    }
+
+    /// What `look` makes of the record at `location`, which was appended and perhaps not published.
+    pub(crate) fn with_record<R>(
+        &self,
+        location: Location,
+        look: impl FnOnce(Option<Run<'_>>) -> R,
+    ) -> R {
+        let guard = Epoch.enter();
+        look(self.index.segments.at(location, &guard).and_then(|source| Run::decode(&source)))
+    }
+
+    /// Hands over the changes since the last call, in blocks, in the order they were published,
+    /// and keeps about `limit` of those that come; `None` when there was no such call or when
+    /// more have come than were to be kept.
+    pub(crate) fn take_changes(&mut self, limit: usize) -> Option<Vec<Vec<Change>>> {
+        self.feed.take(limit)
+    }
+
+    /// Bytes of memory that the changes take which nobody has taken yet.
+    pub(crate) fn changes_memory(&self) -> usize {
+        self.feed.memory()
+    }
+
+    /// Tells those who have asked for changes of one that is about to be published.
+    #[inline]
+    fn note(&mut self, location: Location, deleted: bool) {
+        if self.feed.is_on() {
+            self.changes += 1;
+            // Release pairs with the Acquire in `Index::changes`. Before the change itself: who
+            // finds the number as it was has not seen the change either.
+            self.index.changes.store(self.changes, Ordering::Release);
+            self.feed.note(Change::new(location, deleted));
+        }
     }
 
     /// Starts loading what a change of a key with `hash` will look at first.
@@ -204,6 +290,7 @@ impl IndexWriter {
         if self.shards[shard].moving {
             self.move_lines(shard, LINES_PER_MOVE);
         }
+        self.note(location, deleted);
         let IndexWriter { index, shards, .. } = self;
         let guard = Epoch.enter();
         let Some(table) = index.shards[shard].table(&guard) else {
@@ -218,7 +305,7 @@ impl IndexWriter {
                 !old.is_deleted()
             }
             Probe::Vacant(cell) => {
-                let previous = guard.load(&table.previous).map(|old| old.probe(hash, is_key));
+                let previous = table.previous.load(&guard).map(|old| old.probe(hash, is_key));
                 publish(cell, slot);
                 shards[shard].taken += 1;
                 matches!(previous, Some(Probe::Found(_, old)) if !old.is_deleted())
@@ -242,7 +329,7 @@ impl IndexWriter {
         let index = Arc::clone(&self.index);
         let guard = Epoch.enter();
         let Some(table) = index.shards[shard].table(&guard) else { return };
-        let Some(previous) = guard.load(&table.previous) else { return };
+        let Some(previous) = table.previous.load(&guard) else { return };
         let state = &mut self.shards[shard];
         let from = state.moved_lines;
         let to = from.saturating_add(count).min(previous.lines().len());
@@ -263,11 +350,12 @@ impl IndexWriter {
             state.unmoved = 0;
             let memory = Table::memory(previous.lines().len());
             self.account(-(memory as isize));
-            Epoch.retire(&table.previous);
+            table.previous.retire();
         }
     }
 
     /// Calls `visit` with the location of every live key, in no order.
+    #[cfg(test)]
     pub(crate) fn for_each(&mut self, mut visit: impl FnMut(Location)) {
         for shard in 0..SHARDS {
             self.finish_move(shard);
@@ -288,7 +376,9 @@ impl IndexWriter {
             *state = ShardState::default();
         }
         self.account(-(self.memory as isize));
-        self.store_len(0);
+        self.len = 0;
+        self.store_len();
+        self.feed = Feed::default();
     }
 }
 

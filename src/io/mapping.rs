@@ -13,20 +13,29 @@
 use std::io;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 
 use super::epoch::Guard;
+use super::file::retried;
+use super::segments::Lease;
 use crate::error::{Error, Result};
 use crate::record::ByteSource;
+use crate::sync::Lifetime;
 
 /// What backs a [`Mapping`]: dropping it unmaps.
 pub(super) trait Region: Send + Sync {
     /// Brings the pages of a range in, ready to be stored to if `write`; fails where touching
     /// them would raise SIGBUS.
     fn populate(&self, start: usize, len: usize, write: bool) -> io::Result<()>;
+
+    /// The open file that is mapped, where it is one of the operating system.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// A mapped range of a file. It stays mapped while anybody holds the [`Arc`] around it.
@@ -72,6 +81,11 @@ impl Mapping {
         self.file_offset
     }
 
+    /// The open file that is mapped, where it is one of the operating system.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.region.descriptor()
+    }
+
     /// `len` bytes from `start`, or `None` beyond the end. Only for bytes that are final: below
     /// the end of a log, or in a snapshot.
     #[inline]
@@ -95,12 +109,11 @@ impl Mapping {
     /// Reads the pages of a range from the disk: an I/O error becomes an error here, where it
     /// would be a SIGBUS at the first touch.
     pub(crate) fn load(&self, start: usize, len: usize) -> Result<()> {
-        self.region.populate(start, len.min(self.len.saturating_sub(start)), false).map_err(
-            |source| {
-                let offset = self.file_offset + start as u64;
-                Error::io("read", &self.path, source).at(&self.path, Some(offset))
-            },
-        )
+        let len = len.min(self.len.saturating_sub(start));
+        retried(|| self.region.populate(start, len, false)).map_err(|source| {
+            let offset = self.file_offset + start as u64;
+            Error::io("read", &self.path, source).at(&self.path, Some(offset))
+        })
     }
 
     /// Makes pages ready to be stored to. Best effort: a page that is not ready is faulted in by
@@ -186,6 +199,9 @@ pub(super) struct HeldMapping {
     base: *const u8,
     len: usize,
     mapping: Arc<Mapping>,
+    /// The segment number that it keeps from being used for another mapping.
+    _lease: Option<Lease>,
+    lifetime: Lifetime,
 }
 
 // SAFETY: `base` is that of `mapping`, which is Send and Sync.
@@ -194,8 +210,9 @@ unsafe impl Send for HeldMapping {}
 unsafe impl Sync for HeldMapping {}
 
 impl HeldMapping {
-    pub(super) fn new(mapping: Arc<Mapping>) -> HeldMapping {
-        HeldMapping { base: mapping.address(0), len: mapping.len, mapping }
+    pub(super) fn new(mapping: Arc<Mapping>, lease: Option<Lease>) -> HeldMapping {
+        let (base, len) = (mapping.address(0), mapping.len);
+        HeldMapping { base, len, mapping, _lease: lease, lifetime: Lifetime::new() }
     }
 
     pub(super) fn mapping(&self) -> &Arc<Mapping> {
@@ -205,9 +222,17 @@ impl HeldMapping {
     /// The bytes from `start` on, or `None` when the mapping ends before.
     #[inline]
     pub(super) fn bytes_from(&self, start: usize) -> Option<MappedBytes<'_>> {
+        self.lifetime.used();
         let len = self.len.checked_sub(start)?;
         let start = self.base.wrapping_add(start);
         Some(MappedBytes { start, len, mapping: PhantomData })
+    }
+}
+
+#[cfg(loom)]
+impl Drop for HeldMapping {
+    fn drop(&mut self) {
+        self.lifetime.ended();
     }
 }
 
@@ -263,8 +288,8 @@ impl Deref for GuardedBytes<'_> {
     }
 }
 
-/// A mapping of plain memory, for unit tests.
-#[cfg(test)]
+/// A mapping of plain memory, for unit tests and fuzzing.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn heap_mapping(bytes: Vec<u8>) -> Arc<Mapping> {
     struct Heap(#[expect(dead_code, reason = "owns the memory")] Vec<u8>);
     impl Region for Heap {

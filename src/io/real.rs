@@ -1,18 +1,23 @@
 //! The real file system.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, ErrorKind};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::fork::ClosedInChildren;
 use super::mapping::{Mapping, Region};
-use super::{Access, Directory, File, FileSystem, HeldLock, Lock, LockAttempt, PAGE};
-use crate::error::{Error, Result};
+use super::{Access, FileSystem, HeldLock, Lock, LockAttempt, PAGE, RawDirectory, RawFile, Step};
 
 /// New files are readable by the group, as databases' are, and never executable.
 const FILE_MODE: u32 = 0o640;
@@ -21,54 +26,13 @@ const FILE_MODE: u32 = 0o640;
 pub(crate) struct RealFileSystem;
 
 impl FileSystem for RealFileSystem {
-    fn open_directory(&self, path: &Path, create: bool) -> Result<Box<dyn Directory>> {
-        match fs::metadata(path) {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => {
-                let not = io::Error::from_raw_os_error(libc::ENOTDIR);
-                return Err(Error::io("open as a data directory", path, not)
-                    .advise("give the path of a directory"));
-            }
-            Err(missing) if missing.kind() == ErrorKind::NotFound && create => {
-                create_directory_durably(path)?;
-            }
-            Err(missing) if missing.kind() == ErrorKind::NotFound => {
-                return Err(Error::io("open the data directory", path, missing)
-                    .advise("create it first, or open with the create option"));
-            }
-            Err(error) => return Err(Error::io("open the data directory", path, error)),
-        }
-        let failed = |error| Error::io("open the data directory", path, error);
+    fn open_directory(&self, path: &Path) -> io::Result<(PathBuf, Box<dyn RawDirectory>)> {
         // The process may change its working directory, and links may be set elsewhere, while
         // the store is open.
-        let path = fs::canonicalize(path).map_err(failed)?;
-        let handle = fs::File::open(&path).map_err(failed)?;
-        Ok(Box::new(RealDirectory { path, handle }))
+        let path = fs::canonicalize(path)?;
+        let directory = RealDirectory::open(path.clone())?;
+        Ok((path, Box::new(directory)))
     }
-}
-
-/// Creates `path` and its missing ancestors, each made durable in its parent.
-fn create_directory_durably(path: &Path) -> Result<()> {
-    let failed = |error| Error::io("create the data directory", path, error);
-    let absolute = std::path::absolute(path).map_err(failed)?;
-    let missing: Vec<&Path> = absolute.ancestors().take_while(|path| !path.exists()).collect();
-    for &directory in missing.iter().rev() {
-        match fs::create_dir(directory) {
-            Ok(()) => {}
-            // Somebody else was faster.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(error)),
-        }
-        if let Some(parent) = directory.parent() {
-            let parent_handle = fs::File::open(parent).map_err(failed)?;
-            sync_directory(&parent_handle, parent)?;
-        }
-    }
-    Ok(())
-}
-
-fn sync_directory(handle: &fs::File, path: &Path) -> Result<()> {
-    handle.sync_all().map_err(|error| Error::io("sync the directory", path, error))
 }
 
 struct RealDirectory {
@@ -77,92 +41,116 @@ struct RealDirectory {
 }
 
 impl RealDirectory {
+    fn open(path: PathBuf) -> io::Result<RealDirectory> {
+        let handle = fs::File::open(&path)?;
+        if !handle.metadata()?.is_dir() {
+            return Err(io::Error::from_raw_os_error(libc::ENOTDIR));
+        }
+        Ok(RealDirectory { path, handle })
+    }
+
     /// The path of the file called `name`, once it is sure that the directory still is where it
     /// was opened: another one in its place must not be written to.
-    fn checked(&self, name: &str) -> Result<PathBuf> {
-        let failed = |error| Error::io("find the data directory again at", &self.path, error);
+    fn checked(&self, name: impl AsRef<Path>) -> io::Result<PathBuf> {
         let identity = |found: fs::Metadata| (found.dev(), found.ino());
-        let opened = self.handle.metadata().map(identity).map_err(failed)?;
-        let present = fs::metadata(&self.path).map(identity).map_err(failed)?;
-        if opened != present {
-            let moved = io::Error::from(ErrorKind::NotFound);
-            return Err(failed(moved).advise("it was moved while the store was open"));
+        let opened = self.handle.metadata().map(identity)?;
+        if fs::metadata(&self.path).map(identity).ok() != Some(opened) {
+            let message = "the data directory was moved while the store was open";
+            return Err(io::Error::other(message));
         }
         Ok(self.path.join(name))
     }
 }
 
-impl Directory for RealDirectory {
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn open(&self, name: &str, access: Access) -> Result<Option<Box<dyn File>>> {
+impl RawDirectory for RealDirectory {
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn RawFile>> {
         let path = self.path.join(name);
-        let opened =
-            fs::OpenOptions::new().read(true).write(access == Access::ReadWrite).open(&path);
-        match opened {
-            Ok(handle) => Ok(Some(Box::new(RealFile { path, handle }))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("open", &path, error)),
+        let writable = access == Access::ReadWrite;
+        let handle = fs::OpenOptions::new()
+            .read(true)
+            .write(writable)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)?;
+        // Without the flag above, a named pipe would wait for its other end.
+        if !handle.metadata()?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
         }
+        Ok(RealFile::boxed(handle))
     }
 
-    fn create(&self, name: &str) -> Result<Box<dyn File>> {
-        let path = self.checked(name)?;
+    fn create(&self, name: &str) -> io::Result<Box<dyn RawFile>> {
         let handle = fs::OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(true)
             .mode(FILE_MODE)
-            .open(&path)
-            .map_err(|error| Error::io("create", &path, error))?;
-        Ok(Box::new(RealFile { path, handle }))
+            .open(self.checked(name)?)?;
+        Ok(RealFile::boxed(handle))
     }
 
-    fn list(&self) -> Result<Vec<String>> {
-        let failed = |error| Error::io("list the directory", &self.path, error);
+    fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(failed)? {
+        for entry in fs::read_dir(&self.path)? {
             // Names that are not UTF-8 are none of the library's.
-            names.extend(entry.map_err(failed)?.file_name().into_string());
+            names.extend(entry?.file_name().into_string());
         }
         Ok(names)
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<()> {
-        let (from, to) = (self.checked(from)?, self.path.join(to));
-        fs::rename(&from, &to).map_err(|error| Error::io("rename", &from, error))
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.checked(from)?, self.path.join(to))
     }
 
-    fn remove(&self, name: &str) -> Result<()> {
-        let path = self.checked(name)?;
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(Error::io("remove", &path, error))
-            }
-            _ => Ok(()),
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::hard_link(self.checked(from)?, self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.checked(name)?) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result,
         }
     }
 
-    fn sync(&self) -> Result<()> {
-        sync_directory(&self.handle, &self.path)
+    fn sync(&self, _step: Step) -> io::Result<()> {
+        self.handle.sync_all()
     }
 
-    fn sync_parent(&self) -> Result<()> {
-        let Some(parent) = self.path.parent() else { return Ok(()) };
-        let handle = fs::File::open(parent)
-            .map_err(|error| Error::io("open the directory", parent, error))?;
-        sync_directory(&handle, parent)
+    fn parent(&self) -> io::Result<Option<Box<dyn RawDirectory>>> {
+        let Some(parent) = self.path.parent() else { return Ok(None) };
+        match RealDirectory::open(parent.to_path_buf()) {
+            Ok(parent) => Ok(Some(Box::new(parent))),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    fn subdirectory(&self, name: &str) -> Result<Box<dyn Directory>> {
-        RealFileSystem.open_directory(&self.path.join(name), true)
+    fn subdirectory(&self, name: &str) -> io::Result<Box<dyn RawDirectory>> {
+        Ok(Box::new(RealDirectory::open(self.path.join(name))?))
     }
 
-    fn try_lock(&self, name: &str, lock: Lock) -> Result<LockAttempt> {
-        let path = self.path.join(name);
+    fn create_subdirectory(&self, name: &OsStr) -> io::Result<()> {
+        fs::create_dir(self.path.join(name))
+    }
+
+    fn rename_subdirectory(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        fs::rename(self.checked(from)?, self.path.join(to))
+    }
+
+    fn remove_subdirectory(&self, name: &OsStr) -> io::Result<()> {
+        fs::remove_dir(self.checked(name)?)
+    }
+
+    fn mode(&self) -> io::Result<u32> {
+        self.handle.metadata().map(|found| found.permissions().mode())
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.handle.set_permissions(fs::Permissions::from_mode(mode))
+    }
+
+    fn try_lock(&self, name: &str, lock: Lock) -> io::Result<LockAttempt> {
         let exclusive = lock == Lock::Exclusive;
         let opened = fs::OpenOptions::new()
             .read(true)
@@ -170,55 +158,90 @@ impl Directory for RealDirectory {
             .create(exclusive)
             .truncate(false)
             .mode(FILE_MODE)
-            .open(&path);
-        let mut handle = match opened {
-            Ok(handle) => handle,
+            .custom_flags(libc::O_NONBLOCK)
+            .open(self.path.join(name));
+        let handle = match opened {
             Err(error) if error.kind() == ErrorKind::NotFound && !exclusive => {
                 return Ok(LockAttempt::Acquired(Box::new(NoLock)));
             }
-            Err(error) => return Err(Error::io("open the lock file", &path, error)),
+            opened => opened?,
         };
-        let locked = if exclusive { handle.try_lock() } else { handle.try_lock_shared() };
-        match locked {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                // Where a shared lock can be had, readers hold it, and they leave no name.
-                let by_readers = exclusive && handle.try_lock_shared().is_ok();
-                let holder = if by_readers { None } else { recorded_holder(&mut handle) };
+        for attempt in 0..HOLDER_ATTEMPTS {
+            match if exclusive { handle.try_lock() } else { handle.try_lock_shared() } {
+                Ok(()) => {
+                    return Ok(LockAttempt::Acquired(Box::new(RealLock::new(handle, exclusive))));
+                }
+                Err(fs::TryLockError::WouldBlock) => {}
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+            }
+            let holder = recorded_holder(&handle).filter(|&holder| is_alive(holder));
+            if holder.is_some() || attempt + 1 == HOLDER_ATTEMPTS {
                 return Ok(LockAttempt::HeldBy(holder));
             }
-            Err(fs::TryLockError::Error(error)) => return Err(Error::io("lock", &path, error)),
+            // It has the lock and is about to record itself, or has just given it up. Or it is a
+            // reader, who leaves no name.
+            thread::sleep(Duration::from_millis(1));
         }
-        if exclusive {
-            // On a full disk there is no room for it, and nobody to whom it matters.
-            let _recorded = record_holder(&mut handle).is_ok();
-        }
-        Ok(LockAttempt::Acquired(Box::new(RealLock(ClosedInChildren::new(handle)))))
+        Ok(LockAttempt::HeldBy(None))
     }
 }
 
+/// How often a lock that nobody is known to hold is looked at.
+const HOLDER_ATTEMPTS: u32 = 50;
+
+/// Bytes of a process id in a lock file, padded with spaces: it is replaced by one write, so
+/// whoever reads it reads all of one.
+const HOLDER_LEN: usize = 11;
+
 /// The process id in a lock file: for the message to whoever finds it locked, nothing else.
-fn recorded_holder(handle: &mut fs::File) -> Option<u32> {
-    let mut text = String::new();
-    handle.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+fn recorded_holder(handle: &fs::File) -> Option<u32> {
+    let mut text = [0; HOLDER_LEN];
+    let len = handle.read_at(&mut text, 0).ok()?;
+    str::from_utf8(&text[..len]).ok()?.trim().parse().ok()
 }
 
-fn record_holder(handle: &mut fs::File) -> io::Result<()> {
-    handle.set_len(0)?;
-    handle.write_all(format!("{}\n", std::process::id()).as_bytes())
+/// Leaves `holder` in a lock file. On a full disk there is no room for it, and nobody to whom it
+/// matters.
+fn record_holder(handle: &fs::File, holder: &str) {
+    let text = format!("{holder:<width$}\n", width = HOLDER_LEN - 1);
+    let _recorded = handle.write_all_at(text.as_bytes(), 0).is_ok();
+}
+
+/// Whether there is such a process. One that was killed leaves its id behind.
+#[expect(unsafe_code, reason = "the standard library does not offer the call")]
+fn is_alive(process: u32) -> bool {
+    let Ok(process) = libc::pid_t::try_from(process) else { return false };
+    // SAFETY: signal 0 is sent to nobody; the call takes integers only.
+    let sent = unsafe { libc::kill(process, 0) };
+    sent == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
 /// `flock` belongs to the open file description: the kernel releases it when the process dies.
-struct RealLock(ClosedInChildren);
+struct RealLock {
+    file: ClosedInChildren,
+    exclusive: bool,
+}
+
+impl RealLock {
+    fn new(handle: fs::File, exclusive: bool) -> RealLock {
+        if exclusive {
+            record_holder(&handle, &std::process::id().to_string());
+        }
+        RealLock { file: ClosedInChildren::new(handle), exclusive }
+    }
+}
 
 impl HeldLock for RealLock {}
 
 impl Drop for RealLock {
     fn drop(&mut self) {
+        let Some(file) = self.file.file() else { return };
+        if self.exclusive {
+            record_holder(file, "");
+        }
         // Explicitly, since a child between `fork` and `exec` may have a copy of the descriptor.
         // Should it fail, closing the file releases the lock as well.
-        drop(self.0.file().map(fs::File::unlock));
+        let _unlocked = file.unlock().is_ok();
     }
 }
 
@@ -228,101 +251,112 @@ struct NoLock;
 impl HeldLock for NoLock {}
 
 struct RealFile {
-    path: PathBuf,
-    handle: fs::File,
+    /// Shared with the file's mappings, so that what is mapped can be cloned.
+    handle: Arc<fs::File>,
 }
 
 impl RealFile {
-    fn failed(&self, action: &str, error: io::Error) -> Error {
-        Error::io(action, &self.path, error)
+    fn boxed(handle: fs::File) -> Box<dyn RawFile> {
+        Box::new(RealFile { handle: Arc::new(handle) })
     }
 }
 
-impl File for RealFile {
-    fn path(&self) -> &Path {
-        &self.path
+impl RawFile for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        self.handle.metadata().map(|found| found.len())
     }
 
-    fn len(&self) -> Result<u64> {
-        let metadata = self.handle.metadata();
-        metadata.map(|found| found.len()).map_err(|error| self.failed("get the length of", error))
+    fn write_at(&self, bytes: &[u8], offset: u64, _step: Option<Step>) -> io::Result<usize> {
+        self.handle.write_at(bytes, offset)
     }
 
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.handle
-            .write_all_at(bytes, offset)
-            .map_err(|error| self.failed("write", error).at(&self.path, Some(offset)))
-    }
-
-    fn allocate(&self, from: u64, len: u64) -> Result<()> {
-        allocate(&self.handle, from, len)
-            .map_err(|error| self.failed("reserve space for", error).at(&self.path, Some(from)))
-    }
-
-    fn truncate(&self, len: u64) -> Result<()> {
-        self.handle.set_len(len).map_err(|error| self.failed("shorten", error))
-    }
-
-    fn sync_data(&self) -> Result<()> {
-        self.handle.sync_data().map_err(|error| self.failed("sync", error))
-    }
-
-    fn map(&self, offset: u64, len: u64, access: Access) -> Result<Arc<Mapping>> {
-        map(&self.handle, &self.path, offset, len, access)
-            .map(Arc::new)
-            .map_err(|error| self.failed("map", error).at(&self.path, Some(offset)))
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn allocate(handle: &fs::File, from: u64, len: u64) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    let (Ok(start), Ok(bytes)) = (i64::try_from(from), i64::try_from(len.saturating_sub(from)))
-    else {
-        return Err(ErrorKind::InvalidInput.into());
-    };
-    loop {
-        match fallocate(handle.as_raw_fd(), start, bytes) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // A file system without it, NFS 3 say: writing zeros reserves as well.
-            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-                return write_zeros(handle, from, len);
-            }
-            result => return result,
+    #[cfg(target_os = "linux")]
+    #[expect(unsafe_code, reason = "the standard library does not offer the call")]
+    fn allocate(&self, from: u64, len: u64) -> io::Result<()> {
+        let (Ok(start), Ok(bytes)) = (i64::try_from(from), i64::try_from(len.saturating_sub(from)))
+        else {
+            return Err(ErrorKind::InvalidInput.into());
+        };
+        // SAFETY: takes integers only; a bad descriptor is an error, not undefined behaviour.
+        match unsafe { libc::fallocate(self.handle.as_raw_fd(), 0, start, bytes) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
         }
     }
-}
 
-#[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "the standard library does not offer the call")]
-fn fallocate(descriptor: i32, start: i64, bytes: i64) -> io::Result<()> {
-    // SAFETY: takes integers only; a bad descriptor is an error, not undefined behaviour.
-    match unsafe { libc::fallocate(descriptor, 0, start, bytes) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    #[cfg(not(target_os = "linux"))]
+    fn allocate(&self, _from: u64, _len: u64) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
     }
-}
 
-#[cfg(not(target_os = "linux"))]
-fn allocate(handle: &fs::File, from: u64, len: u64) -> io::Result<()> {
-    write_zeros(handle, from, len)
-}
-
-/// Reserves by writing: bytes that exist already stay as they are.
-fn write_zeros(handle: &fs::File, from: u64, len: u64) -> io::Result<()> {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    let mut at = from.max(handle.metadata()?.len());
-    while at < len {
-        let step = (len - at).min(ZEROS.len() as u64);
-        handle.write_all_at(&ZEROS[..step as usize], at)?;
-        at += step;
+    #[cfg(target_os = "linux")]
+    #[expect(unsafe_code, reason = "the standard library does not offer the call")]
+    fn write_back(&self, offset: u64, len: u64) {
+        let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else { return };
+        let (handle, flags) = (self.handle.as_raw_fd(), libc::SYNC_FILE_RANGE_WRITE);
+        // SAFETY: takes integers only. Its result does not matter: the sync that follows tells.
+        unsafe { libc::sync_file_range(handle, offset, len, flags) };
     }
-    Ok(())
+
+    #[cfg(target_os = "linux")]
+    #[expect(unsafe_code, reason = "the standard library does not offer the call")]
+    fn release(&self, from: u64, len: u64) -> io::Result<()> {
+        let (Ok(start), Ok(bytes)) = (i64::try_from(from), i64::try_from(len)) else {
+            return Err(ErrorKind::InvalidInput.into());
+        };
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: as in `allocate`.
+        match unsafe { libc::fallocate(self.handle.as_raw_fd(), mode, start, bytes) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn release(&self, _from: u64, _len: u64) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
+    }
+
+    fn truncate(&self, len: u64, _step: Step) -> io::Result<()> {
+        self.handle.set_len(len)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[expect(unsafe_code, reason = "the standard library does not offer the call")]
+    fn clone_whole(&self, source: &Mapping) -> io::Result<()> {
+        let source = source.descriptor().ok_or_else(no_descriptor)?;
+        // SAFETY: takes descriptors, which are open for the duration of the call, and no pointer.
+        let cloned =
+            unsafe { libc::ioctl(self.handle.as_raw_fd(), libc::FICLONE as _, source.as_raw_fd()) };
+        if cloned == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[expect(unsafe_code, reason = "the standard library does not offer the call")]
+    fn copy_range(&self, source: &Mapping, offset: u64, len: u64) -> io::Result<u64> {
+        let source = source.descriptor().ok_or_else(no_descriptor)?;
+        let mut from = i64::try_from(offset).map_err(|_| ErrorKind::InvalidInput)?;
+        let (mut to, len) = (from, usize::try_from(len).unwrap_or(usize::MAX));
+        let (source, target) = (source.as_raw_fd(), self.handle.as_raw_fd());
+        // SAFETY: the descriptors are open for the duration of the call, and the pointers are to
+        // local variables.
+        let copied =
+            unsafe { libc::copy_file_range(source, &raw mut from, target, &raw mut to, len, 0) };
+        u64::try_from(copied).map_err(|_| io::Error::last_os_error())
+    }
+
+    fn sync_data(&self, _step: Step) -> io::Result<()> {
+        self.handle.sync_data()
+    }
+
+    fn map(&self, path: &Path, offset: u64, len: u64, access: Access) -> io::Result<Arc<Mapping>> {
+        map(&self.handle, path, offset, len, access).map(Arc::new)
+    }
 }
 
 #[expect(unsafe_code, reason = "Mapping::new takes the pointer's word for it")]
 fn map(
-    handle: &fs::File,
+    handle: &Arc<fs::File>,
     path: &Path,
     offset: u64,
     len: u64,
@@ -332,17 +366,21 @@ fn map(
     let mut options = MmapOptions::new();
     options.offset(offset).len(bytes);
     let mapped = match access {
-        Access::ReadOnly => options.map_raw_read_only(handle)?,
-        Access::ReadWrite => options.map_raw(handle)?,
+        Access::ReadOnly => options.map_raw_read_only(&**handle)?,
+        Access::ReadWrite => options.map_raw(&**handle)?,
     };
     let Some(base) = NonNull::new(mapped.as_mut_ptr()) else {
         return Err(ErrorKind::OutOfMemory.into());
     };
+    let region = Box::new(MappedRegion { mapped, handle: handle.clone() });
     // SAFETY: `mapped` maps `bytes` bytes at `base` until it is dropped, and the mapping owns it.
-    Ok(unsafe { Mapping::new(base, bytes, path, offset, Box::new(MappedRegion(mapped))) })
+    Ok(unsafe { Mapping::new(base, bytes, path, offset, region) })
 }
 
-struct MappedRegion(MmapRaw);
+struct MappedRegion {
+    mapped: MmapRaw,
+    handle: Arc<fs::File>,
+}
 
 impl Region for MappedRegion {
     fn populate(&self, start: usize, len: usize, write: bool) -> io::Result<()> {
@@ -356,7 +394,7 @@ impl Region for MappedRegion {
         let advice = if write { Advice::PopulateWrite } else { Advice::PopulateRead };
         #[cfg(not(target_os = "linux"))]
         let advice = Advice::WillNeed;
-        match self.0.advise_range(advice, aligned, bytes) {
+        match self.mapped.advise_range(advice, aligned, bytes) {
             // Linux before 5.14: no way to find out, the first touch will tell.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
             // What the kernel answers where a touch would raise SIGBUS.
@@ -366,4 +404,13 @@ impl Region for MappedRegion {
             result => result,
         }
     }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.handle.as_fd())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn no_descriptor() -> io::Error {
+    io::Error::from_raw_os_error(libc::EBADF)
 }

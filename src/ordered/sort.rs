@@ -1,161 +1,138 @@
-//! Sorting locations by the keys of their records.
+//! Sorting entries by the keys of their records.
 //!
-//! A key is compared eight bytes at a time: locations are sorted by the first eight bytes of
-//! their keys as a number, without looking at a record again; then each run of equal ones by the
-//! next eight bytes, and so on. So a record is read once for each eight bytes that its key
-//! shares with another, not once for each comparison.
+//! A key is compared eight bytes at a time: entries are sorted by the first eight bytes of their
+//! keys as a number, without looking at a record; then each run of equal ones by the next eight
+//! bytes, and so on. So a record is read once for each eight bytes that its key shares with
+//! another, not once for each comparison.
 
 use std::ops::Range;
 
-use crate::error::{Error, ErrorKind, Result};
+use super::entry::{Entry, HEAD};
+use super::out_of_memory;
+use crate::buckets::sort_by_number;
+use crate::error::Result;
+use crate::index::Change;
 use crate::io::{Location, SegmentPins};
-use crate::range::KeyRange;
-use crate::record::Run;
-
-/// Bytes of key that one round looks at.
-const HEAD: usize = 8;
 
 /// How many records ahead are brought near.
 const PREFETCH_DISTANCE: usize = 16;
 
-/// What a round sorts by: eight bytes of the key as a big-endian number, padded with zeros, then
-/// how many of them the key has. Of two keys with the same padded head, the shorter one is a
-/// prefix of the longer, so comes first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
-    head: u64,
-    /// The count of bytes in the top four bits, 9 standing for more; below it the location.
-    length_and_location: u64,
+/// The records that entries name.
+pub(super) trait Records {
+    fn location(&self, which: u64) -> Location;
+    fn pins(&self) -> &SegmentPins;
+
+    /// The key of a record that was read before. One garbled since is sorted somewhere, and
+    /// noticed when it is read.
+    fn key(&self, which: u64) -> &[u8] {
+        self.pins().key(self.location(which)).unwrap_or_default()
+    }
+
+    fn prefetch(&self, which: u64) {
+        self.pins().prefetch(self.location(which));
+    }
 }
 
-impl Entry {
-    const LENGTH_SHIFT: u32 = 60;
-    const MORE: u64 = HEAD as u64 + 1;
+/// Entries that name records by their location.
+pub(super) struct ByLocation<'a>(pub(super) &'a SegmentPins);
 
-    fn new(key: &[u8], depth: usize, location: Location) -> Entry {
-        let rest = key.get(depth..).unwrap_or_default();
-        let mut head = [0; HEAD];
-        let len = rest.len().min(HEAD);
-        head[..len].copy_from_slice(&rest[..len]);
-        let length = (rest.len() as u64).min(Entry::MORE);
-        Entry {
-            head: u64::from_be_bytes(head),
-            length_and_location: length << Entry::LENGTH_SHIFT | location.bits(),
+impl Records for ByLocation<'_> {
+    fn location(&self, which: u64) -> Location {
+        Location::from_bits(which)
+    }
+
+    fn pins(&self) -> &SegmentPins {
+        self.0
+    }
+}
+
+/// Entries that name records by the number of the change: of several changes of a key, the one
+/// with the greatest is in force.
+pub(super) struct ByNumber<'a> {
+    pub(super) changes: &'a [Change],
+    pub(super) pins: &'a SegmentPins,
+}
+
+impl Records for ByNumber<'_> {
+    fn location(&self, which: u64) -> Location {
+        // Numbers are those of `changes`.
+        self.changes.get(which as usize).map_or(Location::from_bits(0), |change| change.location())
+    }
+
+    fn pins(&self) -> &SegmentPins {
+        self.pins
+    }
+}
+
+/// Puts entries in ascending order of key. Of those with the same key, only the greatest remains;
+/// returns how many do, at the beginning.
+pub(super) fn sort(entries: &mut [Entry], records: &impl Records) -> Result<usize> {
+    sort_level(entries);
+    let mut deeper = Vec::new();
+    for same in entries.chunk_by_mut(|a, b| a.order() == b.order()) {
+        if same.len() > 1 && same[0].has_more() {
+            read_heads(&mut deeper, same, records)?;
+            sort_deeper(&mut deeper, records);
+            for (entry, sorted) in same.iter_mut().zip(&deeper) {
+                *entry = entry.placed_like(*sorted);
+            }
         }
     }
-
-    fn location(self) -> Location {
-        Location::from_bits(self.length_and_location)
-    }
-
-    /// Whether the key goes on behind its head.
-    fn has_more(self) -> bool {
-        self.length_and_location >> Entry::LENGTH_SHIFT == Entry::MORE
-    }
-}
-
-const _: () = assert!(Location::BITS <= Entry::LENGTH_SHIFT);
-
-/// The locations whose keys lie in `range`, in ascending order of key.
-pub(super) fn sort_by_key(
-    locations: Vec<Location>,
-    pins: &SegmentPins,
-    range: &KeyRange,
-) -> Result<Vec<Location>> {
-    let mut entries = Vec::new();
-    entries.try_reserve_exact(locations.len()).map_err(|_| {
-        let message = format!("no memory to sort {} records", locations.len());
-        Error::new(ErrorKind::OutOfMemory, message)
-    })?;
-    for (position, &location) in locations.iter().enumerate() {
-        if let Some(&ahead) = locations.get(position + PREFETCH_DISTANCE) {
-            pins.prefetch(ahead);
-        }
-        let key = pins.record(location)?.key;
-        if range.contains(key) {
-            entries.push(Entry::new(key, 0, location));
+    let mut kept = 0;
+    for at in 0..entries.len() {
+        if !entries[at].is_superseded() {
+            entries[kept] = entries[at];
+            kept += 1;
         }
     }
-    drop(locations);
-    sort_entries(&mut entries, pins);
-    Ok(entries.into_iter().map(Entry::location).collect())
+    Ok(kept)
 }
 
-fn key_at(pins: &SegmentPins, location: Location) -> &[u8] {
-    // It was decoded before; a key garbled since is sorted somewhere, and noticed when read.
-    pins.at(location).and_then(|source| Run::decode_key(&source)).unwrap_or_default()
+/// Sorts by heads, and marks those that share their whole key with the next.
+fn sort_level(entries: &mut [Entry]) {
+    sort_by_number(entries, |entry| entry.order().0, |entry| *entry);
+    for at in 1..entries.len() {
+        if entries[at - 1].order() == entries[at].order() && !entries[at].has_more() {
+            entries[at - 1].supersede();
+        }
+    }
 }
 
-fn sort_entries(entries: &mut [Entry], pins: &SegmentPins) {
+/// Fills `deeper` with entries for what follows the first head.
+fn read_heads(deeper: &mut Vec<Entry>, same: &[Entry], records: &impl Records) -> Result<()> {
+    deeper.clear();
+    deeper.try_reserve(same.len()).map_err(|_| out_of_memory(same.len()))?;
+    for (position, entry) in same.iter().enumerate() {
+        if let Some(ahead) = same.get(position + PREFETCH_DISTANCE) {
+            records.prefetch(ahead.which());
+        }
+        deeper.push(Entry::new(records.key(entry.which()), HEAD, entry.which()));
+    }
+    Ok(())
+}
+
+/// Sorts entries that agree in the first head and were read at the second.
+fn sort_deeper(entries: &mut [Entry], records: &impl Records) {
     // Ranges of entries that agree in the first `depth` bytes. A stack of our own: keys may
     // share gigabytes.
-    let mut unsorted: Vec<(Range<usize>, usize)> = vec![(0..entries.len(), 0)];
+    let mut unsorted: Vec<(Range<usize>, usize)> = vec![(0..entries.len(), HEAD)];
     while let Some((range, depth)) = unsorted.pop() {
         let part = &mut entries[range.clone()];
-        part.sort_unstable();
-        let mut start = 0;
-        for same in part.chunk_by_mut(|a, b| a.head == b.head && b.has_more()) {
+        sort_level(part);
+        let mut start = range.start;
+        for same in part.chunk_by_mut(|a, b| a.order() == b.order()) {
             let end = start + same.len();
-            // The first of the chunk may be a key that ends here, before those that go on.
-            let ended = usize::from(!same[0].has_more());
-            if same.len() - ended > 1 {
-                for position in ended..same.len() {
+            if same.len() > 1 && same[0].has_more() {
+                for position in 0..same.len() {
                     if let Some(ahead) = same.get(position + PREFETCH_DISTANCE) {
-                        pins.prefetch(ahead.location());
+                        records.prefetch(ahead.which());
                     }
-                    let location = same[position].location();
-                    same[position] = Entry::new(key_at(pins, location), depth + HEAD, location);
+                    let which = same[position].which();
+                    same[position] = Entry::new(records.key(which), depth + HEAD, which);
                 }
-                unsorted.push((range.start + start + ended..range.start + end, depth + HEAD));
+                unsorted.push((start..end, depth + HEAD));
             }
             start = end;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::io::{Epoch, Segments, heap_mapping};
-
-    #[test]
-    fn keys_come_in_byte_order_whatever_they_share() {
-        let mut keys: BTreeSet<Vec<u8>> = BTreeSet::new();
-        for len in 0..20 {
-            keys.insert(vec![b'a'; len]);
-            keys.insert(vec![0; len]);
-            keys.insert([vec![b'a'; len], vec![0; 3]].concat());
-            keys.insert([vec![b'a'; len], vec![0xFF, 1]].concat());
-        }
-        for number in 0..500_u32 {
-            keys.insert(format!("user:{:08}", number.wrapping_mul(2_654_435_761) % 1000).into());
-            keys.insert(format!("a long shared beginning, then {number}").into());
-        }
-        assert_sorted(&keys, &KeyRange::all());
-        assert_sorted(&keys, &KeyRange::prefix("user:"));
-        assert_sorted(&keys, &KeyRange::from([b'a'; 9].as_slice()..[b'a'; 12].as_slice()));
-    }
-
-    fn assert_sorted(keys: &BTreeSet<Vec<u8>>, range: &KeyRange) {
-        let mut bytes = Vec::new();
-        let mut offsets = Vec::new();
-        // Back to front, so that the order in memory is of no help.
-        for key in keys.iter().rev() {
-            offsets.push(bytes.len());
-            bytes.extend_from_slice(&(key.len() as u32).to_be_bytes());
-            bytes.extend_from_slice(key);
-            bytes.extend_from_slice(&0_u32.to_be_bytes());
-        }
-        let segments = Segments::new();
-        let segment = segments.install(heap_mapping(bytes)).unwrap();
-        let locations = offsets.iter().map(|&at| Location::new(segment, at)).collect();
-        let pins = segments.snapshot(&Epoch.enter());
-        let sorted = sort_by_key(locations, &pins, range).unwrap();
-        let found: Vec<&[u8]> = sorted.iter().map(|&at| key_at(&pins, at)).collect();
-        let expected: Vec<&[u8]> =
-            keys.iter().map(Vec::as_slice).filter(|key| range.contains(key)).collect();
-        assert_eq!(found, expected);
     }
 }

@@ -20,6 +20,10 @@ pub(crate) enum Operation {
     Delete = 0x02,
     /// Vouches that every byte of the log before it had reached the disk; see [`Mark`].
     Mark = 0x10,
+    /// The entries behind it take effect together or not at all; see [`BatchHeader`].
+    Batch = 0x11,
+    /// Says which sealed log this one continues; see [`Continues`].
+    Continues = 0x12,
 }
 
 impl Operation {
@@ -29,6 +33,8 @@ impl Operation {
             0x01 => Some(Operation::Set),
             0x02 => Some(Operation::Delete),
             0x10 => Some(Operation::Mark),
+            0x11 => Some(Operation::Batch),
+            0x12 => Some(Operation::Continues),
             _ => None,
         }
     }
@@ -51,6 +57,35 @@ pub(crate) struct LogEntry<'a> {
 }
 
 impl LogEntry<'_> {
+    /// The mark that the entry is, if it is one. One with a key is none.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        match Operation::from_code(self.operation) {
+            Some(Operation::Mark) if self.run.key.is_empty() => Mark::decode(self.run.value),
+            _ => None,
+        }
+    }
+
+    /// What the log continues, if the entry says so. One with a key does not.
+    pub(crate) fn continues(&self) -> Option<Continues> {
+        match Operation::from_code(self.operation) {
+            Some(Operation::Continues) if self.run.key.is_empty() => {
+                Continues::decode(self.run.value)
+            }
+            _ => None,
+        }
+    }
+
+    /// What it says of the entries behind it, if it is the header of a batch. One with a key, or
+    /// with a value of another length, is none.
+    pub(crate) fn batch_header(&self) -> Option<BatchHeader> {
+        match Operation::from_code(self.operation) {
+            Some(Operation::Batch) if self.run.key.is_empty() => {
+                BatchHeader::decode(self.run.value)
+            }
+            _ => None,
+        }
+    }
+
     /// Bytes of the entry in the log.
     pub(crate) fn encoded_len(&self) -> usize {
         LOG_RUN_OFFSET + self.run.encoded_len() + 4
@@ -58,12 +93,20 @@ impl LogEntry<'_> {
 }
 
 /// Bytes of a log entry with a key and a value of these lengths.
-pub(crate) fn log_entry_len(key_len: usize, value_len: usize) -> usize {
+pub(crate) const fn log_entry_len(key_len: usize, value_len: usize) -> usize {
     LOG_ENTRY_OVERHEAD + key_len + value_len
 }
 
 /// Decodes and checks the entry at the start of `bytes`.
 pub(crate) fn decode_log_entry(bytes: &[u8]) -> Result<LogEntry<'_>, Malformed> {
+    let entry = decode_unchecked_log_entry(bytes)?;
+    verify_checksum(bytes, entry.encoded_len() - 4)?;
+    Ok(entry)
+}
+
+/// Decodes the entry at the start of `bytes` without looking at its checksum, which may lie beyond
+/// their end: for a reader that has a cheaper way to check it than over the whole entry.
+pub(crate) fn decode_unchecked_log_entry(bytes: &[u8]) -> Result<LogEntry<'_>, Malformed> {
     let magic = u32_at(bytes, 0).ok_or(Malformed::Truncated)?;
     if magic != LOG_MAGIC {
         return Err(Malformed::Magic(magic));
@@ -71,9 +114,7 @@ pub(crate) fn decode_log_entry(bytes: &[u8]) -> Result<LogEntry<'_>, Malformed> 
     let rest = bytes.get(LOG_RUN_OFFSET..).ok_or(Malformed::Truncated)?;
     let run = Run::decode(&rest).ok_or(Malformed::Truncated)?;
     let timestamp = i64_at(bytes, TIMESTAMP_AT).ok_or(Malformed::Truncated)?;
-    let entry = LogEntry { operation: bytes[OPERATION_AT], timestamp, run };
-    verify_checksum(bytes, entry.encoded_len() - 4)?;
-    Ok(entry)
+    Ok(LogEntry { operation: bytes[OPERATION_AT], timestamp, run })
 }
 
 /// Writes an entry over the whole of `out`, which is `log_entry_len` long.
@@ -117,6 +158,68 @@ impl Mark {
     }
 }
 
+/// The value of an [`Operation::Continues`] entry, which follows the mark that opens a log: the
+/// sealed log that comes before it. What follows is only to be replayed if all of that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Continues {
+    /// The generation of the sealed log.
+    pub(crate) generation: u64,
+    /// Bytes of its entries.
+    pub(crate) end: u64,
+    /// How many of them were known to be on the disk when it was sealed.
+    pub(crate) synced: u64,
+}
+
+impl Continues {
+    pub(crate) const LEN: usize = 24;
+
+    pub(crate) fn encode(self) -> [u8; Continues::LEN] {
+        let mut value = [0; Continues::LEN];
+        value[..8].copy_from_slice(&self.generation.to_be_bytes());
+        value[8..16].copy_from_slice(&self.end.to_be_bytes());
+        value[16..].copy_from_slice(&self.synced.to_be_bytes());
+        value
+    }
+
+    /// `None` when `value` is not such a value.
+    fn decode(value: &[u8]) -> Option<Continues> {
+        if value.len() != Continues::LEN {
+            return None;
+        }
+        let field = |at: usize| i64_at(value, at).map(|number| number as u64);
+        Some(Continues { generation: field(0)?, end: field(8)?, synced: field(16)? })
+    }
+}
+
+/// The value of a [`Operation::Batch`] entry: how far the batch that it opens reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchHeader {
+    /// How many sets and deletes follow it.
+    pub(crate) count: u32,
+    /// Their bytes in all.
+    pub(crate) bytes: u64,
+}
+
+impl BatchHeader {
+    pub(crate) const LEN: usize = 12;
+
+    pub(crate) fn encode(self) -> [u8; BatchHeader::LEN] {
+        let mut value = [0; BatchHeader::LEN];
+        value[..4].copy_from_slice(&self.count.to_be_bytes());
+        value[4..].copy_from_slice(&self.bytes.to_be_bytes());
+        value
+    }
+
+    /// `None` when `value` is not the value of a batch's header.
+    pub(crate) fn decode(value: &[u8]) -> Option<BatchHeader> {
+        if value.len() != BatchHeader::LEN {
+            return None;
+        }
+        let count = u32_at(value, 0)?;
+        Some(BatchHeader { count, bytes: u64::from_be_bytes(*value[4..].first_chunk()?) })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,5 +258,19 @@ mod tests {
         let mark = Mark { generation: 7, base: -1 };
         assert_eq!(Mark::decode(&mark.encode()), Some(mark));
         assert_eq!(Mark::decode(&[0; 15]), None);
+        let continues = Continues { generation: u64::MAX, end: 7, synced: 3 };
+        assert_eq!(Continues::decode(&continues.encode()), Some(continues));
+        assert_eq!(Continues::decode(&[0; 16]), None);
+    }
+
+    #[test]
+    fn the_header_of_a_batch_survives_the_round_trip() {
+        let header = BatchHeader { count: 7, bytes: 1 << 40 };
+        assert_eq!(BatchHeader::decode(&header.encode()), Some(header));
+        assert_eq!(BatchHeader::decode(&[0; 13]), None);
+        let bytes = encoded(Operation::Batch, 1, b"", &header.encode());
+        assert_eq!(decode_log_entry(&bytes).unwrap().batch_header(), Some(header));
+        let with_a_key = encoded(Operation::Batch, 1, b"k", &header.encode());
+        assert_eq!(decode_log_entry(&with_a_key).unwrap().batch_header(), None);
     }
 }

@@ -15,12 +15,14 @@ mod log;
 mod run;
 mod snapshot;
 
+pub(crate) use log::{
+    BatchHeader, Continues, LogEntry, Mark, Operation, decode_unchecked_log_entry, log_entry_len,
+};
 pub(crate) use log::{LOG_RUN_OFFSET, MARK_START, decode_log_entry, encode_log_entry};
-pub(crate) use log::{LogEntry, Mark, Operation, log_entry_len};
 pub(crate) use run::{ByteSource, Run};
 pub(crate) use snapshot::{SNAPSHOT_ENTRY_OVERHEAD, SNAPSHOT_HEADER_LEN, SnapshotHeader};
+pub(crate) use snapshot::{append_snapshot_entry, encode_snapshot_header};
 pub(crate) use snapshot::{decode_snapshot_entry, decode_snapshot_header};
-pub(crate) use snapshot::{encode_snapshot_entry, encode_snapshot_header};
 
 use std::fmt;
 
@@ -33,6 +35,10 @@ pub(crate) enum Malformed {
     Magic(u32),
     /// The checksum over the entry is not the stored one.
     Checksum { stored: u32, computed: u32 },
+    /// It opens a batch that is not whole: only so many of its entries are valid.
+    Batch { valid: u32, count: u32 },
+    /// It should open a batch, and does not say which.
+    BatchHeader,
 }
 
 impl fmt::Display for Malformed {
@@ -43,6 +49,10 @@ impl fmt::Display for Malformed {
             Malformed::Checksum { stored, computed } => {
                 write!(f, "its checksum is {stored:#010x}, its bytes have {computed:#010x}")
             }
+            Malformed::Batch { valid, count } => {
+                write!(f, "it opens a batch of {count} entries, of which {valid} follow")
+            }
+            Malformed::BatchHeader => f.write_str("it should open a batch and does not say which"),
         }
     }
 }

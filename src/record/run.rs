@@ -22,6 +22,14 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    /// Where the key begins in a run.
+    pub(crate) const KEY_AT: usize = 4;
+
+    /// Where the value begins in this run.
+    pub(crate) fn value_at(&self) -> usize {
+        Run::KEY_AT + self.key.len() + 4
+    }
+
     /// Bytes of the run itself: two length fields, the key and the value.
     pub(crate) fn encoded_len(&self) -> usize {
         8 + self.key.len() + self.value.len()

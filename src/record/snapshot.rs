@@ -47,12 +47,10 @@ pub(crate) fn decode_snapshot_entry(bytes: &[u8]) -> Result<Run<'_>, Malformed> 
     Ok(run)
 }
 
-/// Writes an entry over the whole of `out`, which is the overhead, key and value long.
-pub(crate) fn encode_snapshot_entry(out: &mut [u8], run: Run<'_>) {
-    let crc_at = out.len() - 4;
-    run.encode(&mut out[..crc_at]);
-    let crc = crc32fast::hash(&out[..crc_at]);
-    out[crc_at..].copy_from_slice(&crc.to_be_bytes());
+/// Adds an entry to `out`. `run` are the bytes of its run.
+pub(crate) fn append_snapshot_entry(out: &mut Vec<u8>, run: &[u8]) {
+    out.extend_from_slice(run);
+    out.extend_from_slice(&crc32fast::hash(run).to_be_bytes());
 }
 
 #[cfg(test)]

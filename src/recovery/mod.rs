@@ -1,30 +1,42 @@
-//! Bringing a directory back: the snapshot, then the log on top of it, up to the first byte that
+//! Bringing a directory back: the snapshot, then the logs on top of it, up to the first byte that
 //! is not a valid entry. What cannot be read as an entry is kept aside and cut off before
 //! anything is appended.
 
+mod logs;
 mod quarantine;
 mod replay;
 mod report;
+mod standing;
 
+pub(crate) use quarantine::QUARANTINE_NAME;
+#[cfg(test)]
+pub(crate) use report::Cut;
 pub use report::RecoveryReport;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::commit::{Clock, Writer};
+use crate::commit::{Alarm, Clock, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexWriter;
-use crate::io::{Access, Directory, File, MAX_FILE_LEN, Mapping, SegmentId, Segments};
+use crate::io::{Access, Directory, File, MAX_FILE_LEN, Mapping, SegmentId, Segments, Step};
 use crate::options::{Durability, Options};
-use crate::record::{LOG_RUN_OFFSET, Mark, Operation, decode_log_entry, log_entry_len};
-use crate::snapshot::{self, SNAPSHOT_NAME, UNFINISHED_NAME};
-use crate::wal::{LOG_NAME, Log, LogEnd, Resume, scan};
+use crate::record::{Continues, Mark, Operation};
+use crate::snapshot::{self, UNFINISHED_NAME};
+use crate::store::LOCK_NAME;
+use crate::wal::{Allocation, Before, Health, LOG_NAME, Log, NEXT_LOG_NAME, Resume, Syncer};
+use crate::wal::{sealed_log_digits, sealed_log_name};
+pub(crate) use logs::are_the_same;
+use logs::{Fate, LoadedLog, Loader};
 use replay::Replay;
+pub(crate) use standing::{Preceding, Standing, bytes_there, goes_on};
 
 /// A directory brought back.
 pub(crate) struct Recovered {
     pub(crate) writer: Writer,
     pub(crate) snapshot: Option<SnapshotInForce>,
+    /// Sealed logs that no snapshot has yet, in their order.
+    pub(crate) sealed: Vec<Sealed>,
     pub(crate) report: RecoveryReport,
 }
 
@@ -33,86 +45,145 @@ pub(crate) struct Recovered {
 pub(crate) struct SnapshotInForce {
     pub(crate) segment: SegmentId,
     pub(crate) bytes: u64,
-    timestamp: i64,
+    pub(crate) timestamp: i64,
 }
 
-/// Where a log goes on, and when its last entry was written.
-struct LogState {
-    end: u64,
-    mark: Option<Mark>,
-    last_timestamp: i64,
+/// A sealed log that no snapshot has yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    pub(crate) generation: u64,
+    /// Bytes of entries in it.
+    pub(crate) bytes: u64,
 }
-
-const EMPTY_LOG: LogState = LogState { end: 0, mark: None, last_timestamp: 0 };
 
 /// Reads what `directory` holds. Unless the options say read-only, also makes it ready to be
-/// written to: removes an unfinished snapshot, cuts a torn tail off, creates the log.
+/// written to: removes what was left unfinished, cuts a torn tail off, creates the log.
 pub(crate) fn recover(
-    directory: &dyn Directory,
+    directory: &Directory,
     options: &Options,
     segments: &Arc<Segments>,
 ) -> Result<Recovered> {
-    refuse_sealed_logs(directory)?;
-    if !options.read_only {
-        directory.remove(UNFINISHED_NAME)?;
-    }
+    let mut sealed = sealed_logs(directory)?;
+    let second_name = leave_out_second_name(directory, &mut sealed)?;
     let mut report = RecoveryReport::default();
     let mut index = IndexWriter::new(segments.clone());
     let snapshot = load_snapshot(directory, segments, &mut index, &mut report)?;
     let base = snapshot.map_or(0, |snapshot| snapshot.timestamp);
 
-    let access = if options.read_only { Access::ReadOnly } else { Access::ReadWrite };
-    let file: Option<Arc<dyn File>> = directory.open(LOG_NAME, access)?.map(Arc::from);
-    let state = match &file {
-        Some(file) => load_log(directory, file, base, options, segments, &mut index, &mut report)?,
-        None => Some(EMPTY_LOG),
+    let mut loader = Loader {
+        directory,
+        snapshot: snapshot.map(|snapshot| snapshot.timestamp),
+        options,
+        segments,
+        index: &mut index,
+        report: &mut report,
+        logs: Vec::new(),
+        last_timestamp: base,
+        damage: None,
     };
-    let last_timestamp = state.as_ref().map_or(0, |state| state.last_timestamp).max(base);
-    let mut clock = Clock::resume(last_timestamp);
+    for generation in sealed {
+        if let Some(file) = open_log(directory, &sealed_log_name(generation), options)? {
+            loader.load(file, Some(generation))?;
+        }
+    }
+    let current = open_log(directory, LOG_NAME, options)?;
+    let is_new = snapshot.is_none() && current.is_none();
+    if let Some(file) = current {
+        loader.load(file, None)?;
+    }
+    loader.finish()?;
+    if options.read_only && is_new && loader.logs.is_empty() && !has_lock_file(directory)? {
+        return Err(nothing_there(directory));
+    }
+    let mut clock = Clock::resume(loader.last_timestamp);
     let log = if options.read_only {
         None
     } else {
-        // What an earlier process renamed or created may not be durable yet, and is built on.
-        directory.sync()?;
-        if snapshot.is_none() && file.is_none() {
-            directory.sync_parent()?;
+        // Only now that it is not refused: until then nothing is changed.
+        for name in [UNFINISHED_NAME, NEXT_LOG_NAME].into_iter().chain(second_name.as_deref()) {
+            directory.remove(name)?;
         }
-        let (file, state) = match (file, state) {
-            (Some(file), Some(state)) => (file, state),
-            // There is none, or the snapshot covers it: then a process died between putting the
-            // snapshot in force and replacing the log.
-            _ => (replace_log(directory)?, EMPTY_LOG),
-        };
-        let marked = state.mark.is_some() || state.end == 0;
-        let mark = state
-            .mark
-            .unwrap_or_else(|| Mark { generation: clock.tick(Clock::now()).unsigned_abs(), base });
-        let resume = Resume { end: state.end, mark, marked };
-        Some(resume_log(file, resume, options, segments)?)
+        // What an earlier process created or renamed may not be durable yet, and is built on: also
+        // the directory that is about to keep what is cut.
+        directory.sync(Step::NamesAtOpen)?;
+        loader.mend()?;
+        if is_new {
+            directory.sync_parent(Step::ParentAtOpen)?;
+        }
+        Some(resume(&mut loader, base, &mut clock)?)
     };
-    let writer = Writer { log, index, clock, writes: 0, groups: 0 };
-    Ok(Recovered { writer, snapshot, report })
+    let replayed = loader.logs.iter().filter(|log| log.fate == Fate::Replayed);
+    let sealed =
+        replayed.filter_map(|log| Some(Sealed { generation: log.sealed?, bytes: log.end }));
+    let sealed = sealed.collect();
+    let writer = Writer { log, index, clock, writes: 0, groups: 0, alarm: Alarm::never() };
+    Ok(Recovered { writer, snapshot, sealed, report })
 }
 
-/// Logs that were sealed for a checkpoint are of a version that has those.
-fn refuse_sealed_logs(directory: &dyn Directory) -> Result<()> {
+/// A writer that was killed before it made anything else leaves that, and an empty store.
+fn has_lock_file(directory: &Directory) -> Result<bool> {
+    Ok(directory.list()?.iter().any(|name| name == LOCK_NAME))
+}
+
+/// A path that was typed wrong should not look like an empty store.
+fn nothing_there(directory: &Directory) -> Error {
+    let missing = std::io::Error::from_raw_os_error(libc::ENOENT);
+    Error::io("find a store in", directory.path(), missing).advise(
+        "it has neither a snapshot nor a log; check the path: only opening it for writing makes one",
+    )
+}
+
+/// The generations of the sealed logs, in ascending order.
+fn sealed_logs(directory: &Directory) -> Result<Vec<u64>> {
+    let mut sealed = Vec::new();
     for name in directory.list()? {
-        let generation = name.strip_prefix("wal-").and_then(|rest| rest.strip_suffix(".log"));
-        if generation.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit())) {
+        let Some(digits) = sealed_log_digits(&name) else { continue };
+        let generation = digits.parse().ok().filter(|&it| sealed_log_name(it) == name);
+        let Some(generation) = generation else {
             let path = directory.path().join(&name);
             let message = format!(
-                "{} is a sealed log, which this version does not know; open the directory with \
-                 the version that wrote it",
+                "{} has the name of a sealed log, and no such number as one has; nothing was \
+                 changed; move the file elsewhere if it is none of the store's",
                 path.display()
             );
             return Err(Error::new(ErrorKind::Unsupported, message).at(&path, None));
-        }
+        };
+        sealed.push(generation);
     }
-    Ok(())
+    sealed.sort_unstable();
+    Ok(sealed)
+}
+
+/// A process that died while it sealed the log leaves one file under both names. It goes on under
+/// the name that it had. Returns the other, which has to be removed before anything is appended.
+fn leave_out_second_name(directory: &Directory, sealed: &mut Vec<u64>) -> Result<Option<String>> {
+    let Some(&last) = sealed.last() else { return Ok(None) };
+    let name = sealed_log_name(last);
+    let (one, other) = (
+        directory.open_file(&name, Access::ReadOnly)?,
+        directory.open_file(LOG_NAME, Access::ReadOnly)?,
+    );
+    if let (Some(one), Some(other)) = (one, other)
+        && (1..=MAX_FILE_LEN).contains(&one.len()?)
+        && one.len()? == other.len()?
+        && are_the_same(
+            &*one.map(0, one.len()?, Access::ReadOnly)?,
+            &*other.map(0, other.len()?, Access::ReadOnly)?,
+        )?
+    {
+        sealed.pop();
+        return Ok(Some(name));
+    }
+    Ok(None)
+}
+
+fn open_log(directory: &Directory, name: &str, options: &Options) -> Result<Option<Arc<File>>> {
+    let access = if options.read_only { Access::ReadOnly } else { Access::ReadWrite };
+    Ok(directory.open_file(name, access)?.map(Arc::new))
 }
 
 fn load_snapshot(
-    directory: &dyn Directory,
+    directory: &Directory,
     segments: &Segments,
     index: &mut IndexWriter,
     report: &mut RecoveryReport,
@@ -135,142 +206,64 @@ fn install(segments: &Segments, mapping: &Arc<Mapping>, path: &Path) -> Result<S
     })
 }
 
-/// Replays the log in `file`. `None` when the snapshot with timestamp `base` covers it.
-fn load_log(
-    directory: &dyn Directory,
-    file: &Arc<dyn File>,
-    base: i64,
-    options: &Options,
-    segments: &Segments,
-    index: &mut IndexWriter,
-    report: &mut RecoveryReport,
-) -> Result<Option<LogState>> {
-    let len = file.len()?;
-    if len == 0 {
-        return Ok(Some(EMPTY_LOG));
-    }
-    if len > MAX_FILE_LEN {
-        let what = format!("the file has {len} bytes, more than the {MAX_FILE_LEN} it may have");
-        return Err(Error::corrupt(file.path(), 0, what));
-    }
-    let mapping = file.map(0, len, Access::ReadOnly)?;
-    let mark = opening_mark(&mapping)?;
-    if let Some(mark) = mark {
-        if mark.base > base {
-            let what = format!(
-                "it builds on a snapshot of time {}, and {SNAPSHOT_NAME} is missing or older; \
-                 nothing was changed; put that snapshot back",
-                mark.base
-            );
-            return Err(Error::corrupt(file.path(), 0, what));
-        }
-        // Entries newer than the snapshot come from a program that does not know marks; the
-        // whole log can be replayed over the snapshot, since it begins before it.
-        if mark.base < base && latest_timestamp(&mapping)? <= base {
-            return Ok(None);
-        }
-    }
-    let segment = install(segments, &mapping, file.path())?;
-    let mut state = LogState { end: 0, mark, last_timestamp: 0 };
-    // Without the memory for it, replay gets as far as it really needs to.
-    let _presized = index.presize(estimate_entries(&mapping)?).is_ok();
-    let mut replay = Replay::of_log(index, segment);
-    let log_end = scan(&mapping, |at, operation, entry| {
-        state.last_timestamp = state.last_timestamp.max(entry.timestamp);
-        if operation != Operation::Mark {
-            report.log_records += 1;
-            replay.push(operation, entry.run, at + LOG_RUN_OFFSET)?;
-        }
-        Ok(())
-    })?;
-    replay.finish()?;
-    // Most of the entries may have been overwrites and deletes.
-    index.shrink()?;
-    state.end = log_end.offset;
-    if log_end.garbage > 0 {
-        report.bytes_cut = log_end.garbage;
-        report.cut_offset = Some(log_end.offset);
-        report.cut_reason = log_end.reason.map(|reason| reason.to_string());
-        report.damaged = log_end.vouched > log_end.offset;
-        if report.damaged && options.strict_recovery {
-            return Err(refuse_damage(file.path(), log_end));
-        }
-        if !options.read_only {
-            report.quarantine = Some(quarantine::cut(directory, &**file, &mapping, log_end)?);
-        }
-    }
-    Ok(Some(state))
-}
-
-fn refuse_damage(path: &Path, end: LogEnd) -> Error {
-    let what = format!(
-        "synced data is damaged: {} bytes lie from here on, of which {} had reached the disk; \
-         nothing was changed; restore a backup, or open without strict recovery to keep what is \
-         before",
-        end.garbage,
-        end.vouched - end.offset
-    );
-    Error::corrupt(path, end.offset, what)
-}
-
-/// The time of the latest entry of a log, 0 when it has none.
-fn latest_timestamp(log: &Mapping) -> Result<i64> {
-    let mut latest = 0;
-    scan(log, |_, _, entry| {
-        latest = latest.max(entry.timestamp);
-        Ok(())
-    })?;
-    Ok(latest)
-}
-
-/// About how many entries the log has, judged by those at its beginning; no more than entries of
-/// that size fit into the file.
-fn estimate_entries(log: &Mapping) -> Result<usize> {
-    const SAMPLE: usize = 256 << 10;
-    let sample = SAMPLE.min(log.len());
-    log.load(0, sample)?;
-    let bytes = log.bytes(0, sample).unwrap_or_default();
-    let (mut at, mut entries) = (0, 0);
-    while let Ok(entry) = decode_log_entry(&bytes[at..]) {
-        at += entry.encoded_len();
-        entries += 1;
-    }
-    // Nothing to go by when the first entry is longer than the sample.
-    Ok(at.checked_div(entries).map_or(0, |mean| log.len() / mean))
-}
-
-/// The mark that opens a log, unless the Go store wrote it.
-fn opening_mark(log: &Mapping) -> Result<Option<Mark>> {
-    let len = log_entry_len(0, Mark::LEN).min(log.len());
-    log.load(0, len)?;
-    let mark = decode_log_entry(log.bytes(0, len).unwrap_or_default())
-        .ok()
-        .filter(|entry| Operation::from_code(entry.operation) == Some(Operation::Mark))
-        .and_then(|entry| Mark::decode(entry.run.value));
-    Ok(mark)
-}
-
-/// Puts an empty log in the place of whatever log there is. A new file, never a shortened one:
+/// Puts an empty log in the place of whatever log there is, durably. A new file, never a shortened one:
 /// a reader of an earlier handle may still have the old one mapped.
-pub(crate) fn replace_log(directory: &dyn Directory) -> Result<Arc<dyn File>> {
+pub(crate) fn replace_log(directory: &Directory, step: Step) -> Result<Arc<File>> {
     directory.remove(LOG_NAME)?;
-    let file = directory.create(LOG_NAME)?;
-    directory.sync()?;
-    Ok(Arc::from(file))
+    let file = directory.create_file(LOG_NAME)?;
+    directory.sync(step)?;
+    Ok(Arc::new(file))
 }
 
-fn resume_log(
-    file: Arc<dyn File>,
-    resume: Resume,
-    options: &Options,
-    segments: &Arc<Segments>,
-) -> Result<Log> {
-    let sync = options.durability == Durability::Sync;
-    let was_used = resume.end > 0;
-    let mut log = Log::resume(file, resume, segments.clone(), !sync)?;
+/// Opens the log that is to be appended to. If there is none, or one that is not replayed because
+/// the snapshot has it or what it continues is lost, an empty one takes its place.
+fn resume(loader: &mut Loader<'_>, base: i64, clock: &mut Clock) -> Result<Log> {
+    let directory = loader.directory;
+    let is_current = |log: &LoadedLog| log.sealed.is_none() && log.fate == Fate::Replayed;
+    let current = loader.logs.pop_if(|log| is_current(log));
+    // First, so that the sync of the names makes it durable: a broken log that came back could take
+    // along what is begun in its stead.
+    loader.remove_useless()?;
+    let file = match &current {
+        Some(log) => log.file.clone(),
+        None => replace_log(directory, Step::NewLogAtOpen)?,
+    };
+    let health = Arc::<Health>::default();
+    let mut before = Before::default();
+    let mut continues = None;
+    for log in loader.logs.iter_mut().filter(|log| log.fate == Fate::Replayed) {
+        let generation = log.sealed.unwrap_or_default();
+        continues = Some(Continues { generation, end: log.end, synced: log.vouched() });
+        if let Some(unvouched) = log.unvouched.take() {
+            let file = log.file.clone();
+            let syncer = Syncer::new(health.clone(), file, Some(unvouched), Before::default());
+            before.logs.push(Arc::new(syncer));
+        }
+    }
+    let mark = current.as_ref().and_then(|log| log.mark);
+    let generation = mark.map(|mark| mark.generation).filter(|&own| loader.is_in_place(own));
+    let end = current.as_ref().map_or(0, |log| log.end);
+    let ends_with_mark = current.as_ref().is_none_or(|log| log.ends_with_mark);
+    let vouched = ends_with_mark && before.is_empty();
+    let mut tick = || clock.tick(Clock::now()).unsigned_abs();
+    let generation = generation.unwrap_or_else(&mut tick);
+    let resume = Resume {
+        end,
+        marked: mark.is_some() || end == 0,
+        mark: mark.unwrap_or(Mark { generation, base }),
+        generation,
+        unvouched: current.and_then(|log| log.unvouched),
+        ends_with_mark,
+        continues,
+        before,
+        health,
+    };
+    let sync = loader.options.durability == Durability::Sync;
+    let allocation = Allocation::below(loader.options.checkpoint_at.limit(0));
+    let mut log = Log::resume(file, resume, loader.segments.clone(), allocation, !sync)?;
     // What the last process wrote may be in the page cache only, and is about to be served.
-    if sync && was_used {
-        log.sync()?;
+    if sync && !vouched {
+        log.sync(Step::LogAtOpen)?;
     }
     Ok(log)
 }

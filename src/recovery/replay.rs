@@ -61,7 +61,7 @@ impl<'a, 'm> Replay<'a, 'm> {
             match operation {
                 Operation::Set => self.index.set(hash, key, location),
                 Operation::Delete => self.index.delete(hash, key, location),
-                Operation::Mark => false,
+                Operation::Mark | Operation::Batch | Operation::Continues => false,
             };
         }
         Ok(())

@@ -3,11 +3,14 @@
 //! It is written beside the one in force and takes its place by a rename, so there is always one
 //! whole snapshot. Reading it checks every byte; a damaged snapshot is an error, never a guess.
 
+mod copy;
 mod read;
+mod shares;
 mod write;
 
+pub(crate) use copy::Note;
 pub(crate) use read::load;
-pub(crate) use write::SnapshotWriter;
+pub(crate) use write::{DurableSnapshot, SnapshotWriter, WrittenSnapshot};
 
 /// The snapshot in force.
 pub(crate) const SNAPSHOT_NAME: &str = "snapshot.dat";

@@ -22,8 +22,8 @@ pub(crate) struct LoadedSnapshot {
 /// # Errors
 /// `Corrupt` when the header is damaged or counts more entries than the file can hold; `Io` when
 /// reading fails.
-pub(crate) fn load(directory: &dyn Directory) -> Result<Option<LoadedSnapshot>> {
-    let Some(file) = directory.open(SNAPSHOT_NAME, Access::ReadOnly)? else { return Ok(None) };
+pub(crate) fn load(directory: &Directory) -> Result<Option<LoadedSnapshot>> {
+    let Some(file) = directory.open_file(SNAPSHOT_NAME, Access::ReadOnly)? else { return Ok(None) };
     let path = file.path();
     let len = file.len()?;
     if len < SNAPSHOT_HEADER_LEN as u64 {

@@ -1,78 +1,123 @@
 //! Writing a snapshot.
 
+use std::sync::Arc;
+
 use super::{SNAPSHOT_NAME, UNFINISHED_NAME};
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{Directory, File, MAX_FILE_LEN};
-use crate::record::encode_snapshot_header;
-use crate::record::{Run, SNAPSHOT_ENTRY_OVERHEAD, SnapshotHeader, encode_snapshot_entry};
+use crate::io::{Access, Directory, File, Mapping, Step};
+use crate::record::{SnapshotHeader, encode_snapshot_header};
 
-/// Bytes gathered before they are written.
-const BUFFER: usize = 1 << 20;
-
-/// A snapshot being written to its temporary name.
-pub(crate) struct SnapshotWriter<'d> {
-    directory: &'d dyn Directory,
-    file: Box<dyn File>,
-    buffer: Vec<u8>,
-    /// Offset in the file of the buffer's first byte.
-    written: u64,
+/// A snapshot being written: to its temporary name, or in a directory that nobody opens yet.
+pub(crate) struct SnapshotWriter {
+    pub(super) file: Arc<File>,
+    /// How many bytes it has.
+    pub(super) written: u64,
     entries_left: u32,
 }
 
-impl<'d> SnapshotWriter<'d> {
-    /// Begins a snapshot of `count` entries.
+impl SnapshotWriter {
+    /// Begins a snapshot of `count` entries under the temporary name, for
+    /// [`finish`](Self::finish).
     ///
     /// # Errors
     /// `TooLarge` for more entries than the header can count; `Io` and `NoSpace`.
     pub(crate) fn create(
-        directory: &'d dyn Directory,
+        directory: &Directory,
         timestamp: i64,
         count: usize,
-    ) -> Result<SnapshotWriter<'d>> {
+    ) -> Result<SnapshotWriter> {
+        SnapshotWriter::create_as(UNFINISHED_NAME, directory, timestamp, count)
+    }
+
+    /// As [`create`](Self::create), under the name of the snapshot in force, for
+    /// [`complete`](Self::complete): in a directory that is to appear only when it is whole. Until
+    /// then it is no valid snapshot, since its header counts entries that are not there.
+    pub(crate) fn create_in_place(
+        directory: &Directory,
+        timestamp: i64,
+        count: usize,
+    ) -> Result<SnapshotWriter> {
+        SnapshotWriter::create_as(SNAPSHOT_NAME, directory, timestamp, count)
+    }
+
+    fn create_as(
+        name: &str,
+        directory: &Directory,
+        timestamp: i64,
+        count: usize,
+    ) -> Result<SnapshotWriter> {
         let Ok(count) = u32::try_from(count) else {
             let message = format!("a snapshot cannot hold {count} records; the log is kept");
             return Err(Error::new(ErrorKind::TooLarge, message));
         };
-        let file = directory.create(UNFINISHED_NAME)?;
-        let mut buffer = Vec::with_capacity(2 * BUFFER);
-        buffer.extend_from_slice(&encode_snapshot_header(SnapshotHeader { timestamp, count }));
-        Ok(SnapshotWriter { directory, file, buffer, written: 0, entries_left: count })
+        let file = Arc::new(directory.create_file_for(name, SNAPSHOT_NAME)?);
+        let header = encode_snapshot_header(SnapshotHeader { timestamp, count });
+        file.write_all_at(&header, 0)?;
+        Ok(SnapshotWriter { file, written: header.len() as u64, entries_left: count })
     }
 
-    /// Adds an entry; keys come in ascending order.
-    pub(crate) fn push(&mut self, run: Run<'_>) -> Result<()> {
-        self.entries_left = self.entries_left.checked_sub(1).ok_or_else(miscounted)?;
-        let len = SNAPSHOT_ENTRY_OVERHEAD + run.key.len() + run.value.len();
-        let start = self.buffer.len();
-        if self.written + (start + len) as u64 > MAX_FILE_LEN {
-            let message = format!("a snapshot cannot exceed {MAX_FILE_LEN} bytes; the log is kept");
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        if self.buffer.try_reserve(len).is_err() {
-            let message = format!("no memory for an entry of {len} bytes");
-            return Err(Error::new(ErrorKind::OutOfMemory, message));
-        }
-        self.buffer.resize(start + len, 0);
-        encode_snapshot_entry(&mut self.buffer[start..], run);
-        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.file.write_all_at(&self.buffer, self.written)?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
+    /// Takes note that `records` more have been copied.
+    pub(super) fn count(&mut self, records: usize) -> Result<()> {
+        let records = u32::try_from(records).map_err(|_| miscounted())?;
+        self.entries_left = self.entries_left.checked_sub(records).ok_or_else(miscounted)?;
         Ok(())
     }
 
-    /// Makes the snapshot durable and puts it in force.
-    pub(crate) fn finish(mut self) -> Result<()> {
-        if self.entries_left != 0 {
-            return Err(miscounted());
-        }
-        self.flush()?;
-        self.file.sync_data()?;
-        self.directory.rename(UNFINISHED_NAME, SNAPSHOT_NAME)?;
-        self.directory.sync()
+    /// All of the content is there, and none of it durable.
+    pub(crate) fn finish(self) -> Result<WrittenSnapshot> {
+        self.check_complete()?;
+        Ok(WrittenSnapshot { file: self.file, len: self.written })
+    }
+
+    /// Makes the snapshot's content durable. Its name is for whoever makes the directory.
+    pub(crate) fn complete(self) -> Result<()> {
+        self.check_complete()?;
+        self.file.sync_data(Step::NewSnapshot)
+    }
+
+    fn check_complete(&self) -> Result<()> {
+        if self.entries_left == 0 { Ok(()) } else { Err(miscounted()) }
+    }
+}
+
+pub(super) fn write_out(file: &File, bytes: &[u8], offset: u64) -> Result<()> {
+    file.write_all_at(bytes, offset)?;
+    // Long before the sync, which then finds little to do.
+    file.write_back(offset, bytes.len() as u64);
+    Ok(())
+}
+
+/// A snapshot that is complete under its temporary name.
+pub(crate) struct WrittenSnapshot {
+    file: Arc<File>,
+    len: u64,
+}
+
+/// One that is durable, too, so that it may be put in force.
+pub(crate) struct DurableSnapshot(());
+
+impl WrittenSnapshot {
+    pub(crate) fn map(&self) -> Result<Arc<Mapping>> {
+        self.file.map(0, self.len, Access::ReadOnly)
+    }
+
+    pub(crate) fn sync(&self) -> Result<DurableSnapshot> {
+        self.file.sync_data(Step::Snapshot)?;
+        Ok(DurableSnapshot(()))
+    }
+
+    /// The error when it cannot be mapped for lack of a segment number.
+    pub(crate) fn no_number_left(&self) -> Error {
+        let path = self.file.path();
+        let message = format!("no number is left to map {}; the log is kept", path.display());
+        Error::new(ErrorKind::TooLarge, message).at(path, None)
+    }
+}
+
+impl DurableSnapshot {
+    /// Has it take the place of the one in force; durably once the directory is synced.
+    pub(crate) fn put_in_force(self, directory: &Directory) -> Result<()> {
+        directory.rename(UNFINISHED_NAME, SNAPSHOT_NAME)
     }
 }
 

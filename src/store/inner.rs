@@ -2,42 +2,42 @@
 
 use std::path::Path;
 use std::ptr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::commit::{Change, Committer, Write};
+use crate::checkpoint::{Checkpoints, Files};
+use crate::commit::{Alarm, Committer, Gate, Passage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
 use crate::io::{
-    Directory, Epoch, FileSystem, HeldLock, Lock, LockAttempt, RealFileSystem, Segments,
-    fork_count, notice_forks,
+    Directory, FileSystem, HeldLock, Lock, LockAttempt, Segments, Step, fork_count, notice_forks,
 };
 use crate::options::{Durability, Options};
-use crate::recovery::{Recovered, RecoveryReport, SnapshotInForce, recover};
+use crate::ordered::Standing;
+use crate::recovery::{Recovered, RecoveryReport, recover};
 
 /// Locked by whoever has the directory open.
-const LOCK_NAME: &str = "LOCK";
-
-/// No process has been forked that often.
-const CLOSED: u64 = u64::MAX;
+pub(crate) const LOCK_NAME: &str = "LOCK";
 
 pub(super) struct Inner {
-    /// The fork count of the process that opened the store, which is that of the process that
-    /// uses it as long as both are the same; `CLOSED` once it is closed. Set before the index and
-    /// the segments are emptied, so that a reader that finds nothing can tell why.
-    usable_at: AtomicU64,
-    /// The same, whether closed or not.
-    forks: u64,
     pub(super) index: Arc<Index>,
     pub(super) segments: Arc<Segments>,
+    /// Locked before the committer by whoever needs both.
+    pub(super) standing: Mutex<Standing>,
+    /// Bytes of memory that `standing` takes.
+    pub(super) standing_bytes: AtomicUsize,
     pub(super) committer: Committer,
     pub(super) options: Options,
-    pub(super) directory: Box<dyn Directory>,
-    pub(super) snapshot: Option<SnapshotInForce>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) checkpoints: Checkpoints,
+    /// How many `Store`s there are: threads of its own keep this alive, too.
+    pub(super) handles: AtomicUsize,
+    /// This itself, for such a thread.
+    itself: OnceLock<Weak<Inner>>,
     report: RecoveryReport,
     pub(super) lock: Mutex<Option<Box<dyn HeldLock>>>,
 }
@@ -61,26 +61,43 @@ impl Inner {
         LEFT_BEHIND.store(Box::into_raw(Box::new(LeftBehind { inner, next })), Ordering::Relaxed);
     }
 
-    pub(super) fn open(path: &Path, options: &Options) -> Result<Inner> {
+    pub(super) fn open(
+        file_system: &dyn FileSystem,
+        path: &Path,
+        options: &Options,
+    ) -> Result<Arc<Inner>> {
         notice_forks();
         let forks = fork_count();
         let create = options.create && !options.read_only;
-        let directory = RealFileSystem.open_directory(path, create)?;
-        let lock = wait_for_lock(&*directory, options)?;
+        let directory = Directory::open(file_system, path, create)?;
+        let lock = wait_for_lock(&directory, options)?;
         let segments = Arc::new(Segments::new());
-        let Recovered { writer, snapshot, report } = recover(&*directory, options, &segments)?;
-        Ok(Inner {
-            usable_at: AtomicU64::new(forks),
-            forks,
+        let recovered = recover(&directory, options, &segments)?;
+        let Recovered { mut writer, snapshot, sealed, report } = recovered;
+        let checkpoints = Checkpoints::new(options.checkpoint_at, Files::new(snapshot, sealed));
+        writer.alarm = Alarm::new(checkpoints.first_lengths(), checkpoints.level().clone());
+        let inner = Arc::new(Inner {
             index: writer.index.index().clone(),
             segments,
-            committer: Committer::new(writer),
+            standing: Mutex::default(),
+            standing_bytes: AtomicUsize::new(0),
+            committer: Committer::new(writer, Gate::new(forks), options.transaction_timeout)
+                .in_slices(options.transaction_slice),
             options: options.clone(),
-            directory,
-            snapshot,
+            directory: Arc::new(directory),
+            checkpoints,
+            handles: AtomicUsize::new(1),
+            itself: OnceLock::new(),
             report,
             lock: Mutex::new(Some(lock)),
-        })
+        });
+        let _set = inner.itself.set(Arc::downgrade(&inner)).is_ok();
+        Ok(inner)
+    }
+
+    /// This itself, as an owner.
+    pub(super) fn itself(&self) -> Option<Arc<Inner>> {
+        self.itself.get()?.upgrade()
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -101,28 +118,39 @@ impl Inner {
 
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
-        // Acquire pairs with the Release in `mark_closed`; see `usable_at`.
-        self.usable_at.load(Ordering::Acquire) == CLOSED
-    }
-
-    /// Makes every later operation fail with `Closed`.
-    pub(super) fn mark_closed(&self) {
-        self.usable_at.store(CLOSED, Ordering::Release);
+        self.gate().is_closed()
     }
 
     #[inline]
+    pub(super) fn gate(&self) -> &Gate {
+        self.committer.gate()
+    }
+
+    /// Fails when the store cannot be used. Waits for a batch that is being published.
+    #[inline]
     pub(super) fn check(&self) -> Result<()> {
-        // One comparison for both. Acquire as in `is_closed`.
-        if self.usable_at.load(Ordering::Acquire) != fork_count() {
-            return Err(self.unusable());
+        // One comparison for all of it.
+        if self.gate().is_open() { Ok(()) } else { self.wait() }
+    }
+
+    /// What [`check`](Inner::check) does when the gate is not open.
+    #[cold]
+    pub(super) fn wait(&self) -> Result<()> {
+        self.passed(self.gate().wait())
+    }
+
+    pub(super) fn passed(&self, passage: Passage) -> Result<()> {
+        match passage {
+            Passage::Open => Ok(()),
+            Passage::Closed => Err(self.closed_error()),
+            Passage::Forked => self.check_not_forked(),
         }
-        Ok(())
     }
 
     /// Fails in a forked child: before anything that takes a lock, which another thread of the
     /// parent may have held when the process forked.
     pub(super) fn check_not_forked(&self) -> Result<()> {
-        if fork_count() == self.forks {
+        if !self.gate().is_forked() {
             return Ok(());
         }
         let message = format!(
@@ -133,58 +161,9 @@ impl Inner {
         Err(Error::new(ErrorKind::Forked, message).at(self.path(), None))
     }
 
-    #[cold]
-    fn unusable(&self) -> Error {
-        match self.check_not_forked() {
-            Err(forked) => forked,
-            Ok(()) => self.closed_error(),
-        }
-    }
-
     pub(super) fn closed_error(&self) -> Error {
         let message = format!("the store {} is closed; open it again", self.path().display());
         Error::new(ErrorKind::Closed, message).at(self.path(), None)
-    }
-
-    fn check_writable(&self) -> Result<()> {
-        self.check()?;
-        if self.is_read_only() {
-            let path = self.path();
-            let message = format!(
-                "{} was opened read-only; open it without that option to write",
-                path.display()
-            );
-            return Err(Error::new(ErrorKind::ReadOnly, message).at(path, None));
-        }
-        Ok(())
-    }
-
-    /// Commits one write. Returns whether the key existed before.
-    pub(super) fn write(
-        &self,
-        change: Change,
-        key: &[u8],
-        value: &[u8],
-        durability: Durability,
-    ) -> Result<bool> {
-        self.check_writable()?;
-        // A key that is too long now may have been set under another limit: it can be deleted.
-        if change == Change::Set {
-            check_len("key", key.len(), self.options.max_key_len)?;
-            check_len("value", value.len(), self.options.max_value_len)?;
-        }
-        let hash = self.index.hash(key);
-        self.index.prefetch_line(hash, &Epoch.enter());
-        let write = Write { change, key, value, hash };
-        let outcome = match durability {
-            Durability::Os => self.committer.commit(write),
-            Durability::Sync => self.committer.commit_synced(write),
-        };
-        outcome.map_err(|error| match error.kind() {
-            // Overtaken by a close; this one names the directory.
-            ErrorKind::Closed => self.closed_error(),
-            _ => error,
-        })
     }
 
     pub(super) fn sync(&self) -> Result<()> {
@@ -195,24 +174,16 @@ impl Inner {
             None => return Err(self.closed_error()),
         };
         // Without the writer, so that other threads go on.
-        syncer.sync()?;
+        syncer.sync(Step::Explicit)?;
         if let Some(log) = &mut self.committer.lock().log {
-            log.note_synced(end);
+            log.note_synced(&syncer, end);
         }
         Ok(())
     }
 }
 
-fn check_len(what: &str, len: usize, limit: u64) -> Result<()> {
-    if len as u64 <= limit {
-        return Ok(());
-    }
-    let message = format!("the {what} has {len} bytes, more than the limit of {limit}");
-    Err(Error::new(ErrorKind::TooLarge, message))
-}
-
 /// Takes the directory's lock, waiting for as long as the options allow.
-fn wait_for_lock(directory: &dyn Directory, options: &Options) -> Result<Box<dyn HeldLock>> {
+fn wait_for_lock(directory: &Directory, options: &Options) -> Result<Box<dyn HeldLock>> {
     let lock = if options.read_only { Lock::Shared } else { Lock::Exclusive };
     // `None` when the timeout is beyond the clock's range: wait for ever.
     let deadline = Instant::now().checked_add(options.lock_timeout);
@@ -228,5 +199,27 @@ fn wait_for_lock(directory: &dyn Directory, options: &Options) -> Result<Box<dyn
         }
         thread::sleep(pause.min(left));
         pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::io::simulated::{Fault, FaultPlan, Image, SimulatedDisk};
+    use crate::store::Store;
+
+    #[test]
+    fn who_cannot_lock_a_read_only_file_system_is_told_what_to_do() {
+        let open = |at| {
+            let disk = SimulatedDisk::new(&Image::default());
+            disk.plan(Some(FaultPlan { at, fault: Fault::Errno(libc::EROFS), sticky: false }));
+            Store::open_on(&disk, Path::new("/data"), &Options::new()).err()
+        };
+        let errors = (0..20).filter_map(open);
+        let told: Vec<_> = errors.filter(|error| error.to_string().contains("LOCK")).collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].kind(), ErrorKind::Io);
+        assert!(told[0].to_string().ends_with("; open it read-only"), "{}", told[0]);
     }
 }

@@ -1,25 +1,42 @@
 //! The handle: what users of the library call.
 
+mod batch;
+mod checkpoint;
 mod close;
+mod cursor;
 mod inner;
+mod overlay;
 mod read;
 mod scan;
 mod stats;
+mod transaction;
 mod value;
+mod view;
+mod write;
 
-pub use scan::{Cursor, Direction, Keys, Scan};
+pub use batch::Batch;
+pub use cursor::{Cursor, Direction};
+pub use scan::{Keys, Scan};
 pub use stats::Stats;
+pub use transaction::{Transaction, TransactionScan};
 pub use value::{PinnedValue, Value};
+pub use view::View;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::commit::Change;
+#[cfg(test)]
+use crate::commit::Request;
 use crate::error::Result;
-use crate::options::{Durability, Options};
+use crate::io::FileSystem;
+#[cfg(test)]
+use crate::options::CloseCheckpoint;
+use crate::options::Options;
 use crate::recovery::RecoveryReport;
 use inner::Inner;
+pub(crate) use inner::LOCK_NAME;
 
 /// An open store: a handle to share between threads.
 ///
@@ -37,7 +54,6 @@ use inner::Inner;
 /// assert_eq!(store.len(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
 }
@@ -51,8 +67,13 @@ impl Store {
         Options::new().open(directory)
     }
 
-    pub(crate) fn open_with(directory: &Path, options: &Options) -> Result<Store> {
-        Ok(Store { inner: Arc::new(Inner::open(directory, options)?) })
+    /// Opens `directory` of `file_system`.
+    pub(crate) fn open_on(
+        file_system: &dyn FileSystem,
+        directory: &Path,
+        options: &Options,
+    ) -> Result<Store> {
+        Ok(Store { inner: Inner::open(file_system, directory, options)? })
     }
 
     /// The directory that is open.
@@ -84,62 +105,8 @@ impl Store {
         self.inner.report()
     }
 
-    /// Sets `key` to `value`, as durably as the store was opened for. Other threads see it when
-    /// it is that durable, and not before.
-    ///
-    /// # Errors
-    /// `TooLarge` beyond a limit; `NoSpace` when the disk is full; `Io`, `OutOfMemory`: nothing
-    /// was written. `Indeterminate` when the sync failed: nobody can say whether the write will
-    /// survive. `Poisoned` after an earlier failed sync; `ReadOnly`; `Closed`; `Forked`.
-    ///
-    /// ```
-    /// # let directory = tempfile::tempdir()?;
-    /// let store = kvstore::Store::open(directory.path())?;
-    /// store.set(b"user:1", b"alice")?;
-    /// store.set("an empty value", "")?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
-        self.set_with(key, value, self.inner.durability())
-    }
-
-    /// As [`set`](Store::set), as durably as `durability` says. A write that asks for more makes
-    /// all writes before it as durable; one that asks for less still comes after them.
-    pub fn set_with(
-        &self,
-        key: impl AsRef<[u8]>,
-        value: impl AsRef<[u8]>,
-        durability: Durability,
-    ) -> Result<()> {
-        let outcome = self.inner.write(Change::Set, key.as_ref(), value.as_ref(), durability);
-        outcome.map(|_existed| ())
-    }
-
-    /// Deletes `key`. Returns whether it was there; deleting an absent key writes nothing.
-    ///
-    /// # Errors
-    /// Those of [`set`](Store::set), except that no key is beyond the limit: it may have been set
-    /// under another one.
-    ///
-    /// ```
-    /// # let directory = tempfile::tempdir()?;
-    /// let store = kvstore::Store::open(directory.path())?;
-    /// store.set("a", "1")?;
-    /// assert!(store.delete("a")?);
-    /// assert!(!store.delete("a")?);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        self.delete_with(key, self.inner.durability())
-    }
-
-    /// As [`delete`](Store::delete), as durably as `durability` says.
-    pub fn delete_with(&self, key: impl AsRef<[u8]>, durability: Durability) -> Result<bool> {
-        self.inner.write(Change::Delete, key.as_ref(), &[], durability)
-    }
-
-    /// Makes every write that has returned durable, as under [`Durability::Sync`]. Other threads
-    /// read and write meanwhile.
+    /// Makes every write that has returned durable, as under
+    /// [`Durability::Sync`](crate::Durability::Sync). Other threads read and write meanwhile.
     ///
     /// # Errors
     /// The failed sync's own error the first time, which poisons the store; `Poisoned` ever
@@ -149,15 +116,57 @@ impl Store {
     }
 
     /// Closes the store, for every clone of the handle: writes a snapshot, unless
-    /// [`Options::close_checkpoint`] says otherwise, and releases the directory. Values and
-    /// cursors obtained before stay valid; closing a closed store does nothing.
+    /// [`Options::close_checkpoint`] says otherwise, and releases the directory. Values, views
+    /// and cursors obtained before stay valid; closing a closed store does nothing.
+    ///
+    /// An open [transaction](Store::transaction) is not taken away from its thread: close waits for
+    /// it to end. If that takes too long, or it is this thread's own, the store stays open.
     ///
     /// # Errors
+    /// `Locked` when another thread's transaction is open for longer than
+    /// [`Options::transaction_timeout`]; `InvalidArgument` when this thread has one open: then the
+    /// store stays open.
     /// Whatever kept the snapshot from being written. The log then holds every write, the next
     /// open replays it, and the store is closed all the same. `Poisoned` when an earlier sync
     /// failed: then nothing is written. `Forked`: then nothing is done.
     pub fn close(&self) -> Result<()> {
-        self.inner.close()
+        self.inner.close(self.inner.options.close_checkpoint)
+    }
+}
+
+/// For the crash explorer, which runs in one thread and has one handle do it all.
+#[cfg(test)]
+impl Store {
+    /// Commits `batches` as a group: as if as many threads had written at once. One of one operation
+    /// is a plain write.
+    pub(crate) fn write_group(&self, batches: &[Batch]) -> Vec<Result<()>> {
+        let hashes: Vec<_> =
+            batches.iter().map(|batch| self.inner.hashes(batch).unwrap()).collect();
+        let requests = batches.iter().zip(&hashes).map(|(batch, hashes)| {
+            let operations = write::operations(batch, hashes);
+            operations.only().map_or(Request::Batch(operations), Request::Write)
+        });
+        let outcomes = self.inner.committer.commit_together(requests);
+        outcomes.into_iter().map(|outcome| outcome.map(drop)).collect()
+    }
+
+    /// A checkpoint that is given up once the log is sealed.
+    pub(crate) fn seal(&self) -> Result<()> {
+        self.inner.check_writable()?;
+        self.inner.seal()
+    }
+
+    /// Closes the store and leaves what `checkpoint` asks for.
+    pub(crate) fn close_with(&self, checkpoint: CloseCheckpoint) -> Result<()> {
+        self.inner.close(checkpoint)
+    }
+}
+
+impl Clone for Store {
+    fn clone(&self) -> Store {
+        // Relaxed: whoever clones has one, so it cannot be the last.
+        self.inner.handles.fetch_add(1, Ordering::Relaxed);
+        Store { inner: Arc::clone(&self.inner) }
     }
 }
 
@@ -167,6 +176,12 @@ impl Drop for Store {
             // The child of a fork: another thread of the parent may have been in the middle of
             // changing what would be freed here. It is left as it is.
             Inner::leave_behind(Arc::clone(&self.inner));
+            return;
+        }
+        // AcqRel: the last one comes after all that the others did.
+        if self.inner.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // A checkpoint would keep the directory locked until it is done.
+            self.inner.end_checkpoints();
         }
     }
 }

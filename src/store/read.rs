@@ -1,7 +1,7 @@
 //! Reads by key.
 
 use super::{PinnedValue, Store, Value};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::KeyHash;
 use crate::io::{Epoch, Guard, GuardedBytes};
 
@@ -68,21 +68,24 @@ impl Store {
         self.inner.check()?;
         let (key, index) = (key.as_ref(), &*self.inner.index);
         let guard = Epoch.enter();
-        let Some(value) = index.find(index.hash(key), key, &guard) else {
-            return self.check_absence().map(|()| None);
-        };
-        match self.inner.segments.pin(value, &guard) {
-            Some(pinned) => Ok(Some(PinnedValue::new(pinned))),
-            // A close has overtaken this.
-            None => Err(self.inner.closed_error()),
+        loop {
+            let Some(value) = index.find(index.hash(key), key, &guard) else {
+                return self.check_absence().map(|()| None);
+            };
+            if let Some(pinned) = self.inner.segments.pin(value, &guard) {
+                return Ok(Some(PinnedValue::new(pinned)));
+            }
+            // A close has overtaken this, or a checkpoint: then it is found in another place.
+            self.check_absence()?;
         }
     }
 
     /// The values of many keys, in the order of the keys. Their cache misses overlap, which
-    /// makes this about twice as fast as a loop.
+    /// makes this about twice as fast as a loop. Of a [batch](Store::write) they have all or nothing;
+    /// of other writes each has what it has when it is looked at.
     ///
     /// # Errors
-    /// `Closed`; `Forked`.
+    /// `Closed`; `Forked`; `OutOfMemory` for more keys than there is memory for.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -94,23 +97,29 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Value<'_>>>> {
-        self.inner.check()?;
-        let mut values = Vec::with_capacity(keys.len());
+        let mut values = room_for(keys.len())?;
         let guard = Epoch.enter();
-        for batch in keys.chunks(BATCH) {
-            let hashes = self.prefetch(batch, &guard);
-            for (key, hash) in batch.iter().zip(hashes) {
-                values.push(self.value(key.as_ref(), hash)?);
+        self.consistently(|| {
+            values.clear();
+            for batch in keys.chunks(BATCH) {
+                let hashes = self.prefetch(batch, &guard);
+                for (key, hash) in batch.iter().zip(hashes) {
+                    values.push(self.find(key.as_ref(), hash));
+                }
             }
+        })?;
+        if values.iter().any(Option::is_none) {
+            self.check_absence()?;
         }
         Ok(values)
     }
 
-    /// As [`get_many`](Store::get_many), without an allocation: calls `visit` with the position
-    /// of each key and its value.
+    /// As [`get_many`](Store::get_many), without the cost of a value that can be held: calls `visit`
+    /// with the position of each key and its value, in the order of the keys. Up to 32 keys take no
+    /// memory, more 16 bytes each for the time of the call.
     ///
     /// # Errors
-    /// `Closed`, possibly after some calls; `Forked`.
+    /// Those of [`get_many`](Store::get_many).
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -126,21 +135,37 @@ impl Store {
         keys: &[K],
         mut visit: impl FnMut(usize, Option<&[u8]>),
     ) -> Result<()> {
-        self.inner.check()?;
         let guard = Epoch.enter();
-        let mut position = 0;
-        for batch in keys.chunks(BATCH) {
-            let hashes = self.prefetch(batch, &guard);
-            for (key, hash) in batch.iter().zip(hashes) {
-                let found = self.inner.index.find(hash, key.as_ref(), &guard);
-                if found.is_none() {
-                    self.check_absence()?;
+        let (mut few, mut many) = ([None; BATCH], None);
+        let found = if keys.len() <= BATCH {
+            &mut few[..keys.len()]
+        } else {
+            let many = many.insert(room_for(keys.len())?);
+            many.resize(keys.len(), None);
+            &mut many[..]
+        };
+        self.consistently(|| {
+            for (keys, found) in keys.chunks(BATCH).zip(found.chunks_mut(BATCH)) {
+                let hashes = self.prefetch(keys, &guard);
+                for ((key, hash), found) in keys.iter().zip(hashes).zip(found) {
+                    *found = self.inner.index.find(hash, key.as_ref(), &guard);
                 }
-                visit(position, found);
-                position += 1;
             }
+        })?;
+        if found.iter().any(Option::is_none) {
+            self.check_absence()?;
         }
+        // Only now, since a batch that came between would have had all of it read again.
+        found.iter().enumerate().for_each(|(position, value)| visit(position, *value));
         Ok(())
+    }
+
+    /// Calls `read`, again if a batch was published meanwhile.
+    fn consistently(&self, read: impl FnMut()) -> Result<()> {
+        match self.inner.gate().consistently(read) {
+            Ok(()) => Ok(()),
+            Err(passage) => self.inner.passed(passage),
+        }
     }
 
     /// Whether `key` has a value.
@@ -162,7 +187,7 @@ impl Store {
     /// Number of keys; 0 once the store is closed.
     #[inline]
     pub fn len(&self) -> usize {
-        self.inner.index.len()
+        self.inner.gate().look(|| self.inner.index.len())
     }
 
     /// Whether there are no keys.
@@ -170,14 +195,19 @@ impl Store {
         self.len() == 0
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&self, key: &[u8], hash: KeyHash) -> Result<Option<Value<'_>>> {
-        let index = &*self.inner.index;
-        let found = GuardedBytes::find(Epoch.enter(), |guard| index.find(hash, key, guard));
-        match found {
-            Some(bytes) => Ok(Some(Value::guarded(bytes))),
+        match self.find(key, hash) {
+            Some(value) => Ok(Some(value)),
             None => self.check_absence().map(|()| None),
         }
+    }
+
+    #[inline(always)]
+    fn find(&self, key: &[u8], hash: KeyHash) -> Option<Value<'_>> {
+        let index = &*self.inner.index;
+        let found = GuardedBytes::find(Epoch.enter(), |guard| index.find(hash, key, guard));
+        found.map(Value::guarded)
     }
 
     /// Nothing was found: also what a reader sees that is overtaken by a close.
@@ -204,4 +234,13 @@ impl Store {
         }
         hashes.into_iter()
     }
+}
+
+fn room_for<T>(keys: usize) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(keys).map_err(|_| {
+        let message = format!("no memory for the values of {keys} keys");
+        Error::new(ErrorKind::OutOfMemory, message)
+    })?;
+    Ok(values)
 }

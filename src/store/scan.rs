@@ -1,35 +1,27 @@
 //! Scans: records in order of key, all of one instant.
 
-use std::marker::PhantomData;
-use std::ops::Range;
+use std::rc::Rc;
 
-use super::{Store, Value};
+use super::value::Value;
+use super::{Store, View};
 use crate::error::{Error, Result};
-use crate::io::{Epoch, PinnedBytes};
-use crate::ordered::{Collected, OrderedRun};
+use crate::io::Location;
+use crate::ordered::{OrderedRun, Walk};
 use crate::range::KeyRange;
-
-/// The order in which a [`Cursor`] comes to keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Direction {
-    /// From the least key in byte order.
-    #[default]
-    Ascending,
-    /// From the greatest.
-    Descending,
-}
+use crate::record::Run;
 
 impl Store {
     /// Every record whose key lies in `range`, in ascending order of key, or descending with
     /// `.rev()`. The scan sees the store at the instant of this call, whatever is written while
-    /// it runs.
+    /// it runs. To take only some, use [`Iterator::take`]: what is not taken costs nothing.
     ///
-    /// Finding that order takes a pass over all records: see [`Store::cursor`] for the cost.
+    /// What it costs to find the order is told by [`Store::view`], which this call makes one of.
     ///
     /// # Errors
     /// The first item is an error, and the only one, when the store is closed (`Closed`,
-    /// `Forked`), memory cannot be had (`OutOfMemory`) or a record cannot be read any more
-    /// (`Corrupt`).
+    /// `Forked`), memory cannot be had (`OutOfMemory`) or the order cannot be found because a
+    /// record cannot be read any more (`Corrupt`). A record that is garbled only after that is an
+    /// item that is an error, and the scan goes on behind it.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -46,7 +38,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn scan(&self, range: impl Into<KeyRange>) -> Scan<'_> {
-        Scan { pairs: Pairs::new(self.ordered(&range.into())), store: PhantomData }
+        Scan(Pairs::new(self.inner.ordered().map(Rc::new).map(Source::Owned), &range.into()))
     }
 
     /// Every record whose key begins with `prefix`; otherwise as [`scan`](Store::scan).
@@ -55,7 +47,7 @@ impl Store {
     }
 
     /// Every key in ascending order, or descending with `.rev()`; otherwise as
-    /// [`scan`](Store::scan).
+    /// [`scan`](Store::scan). For the keys of a range, see [`Scan::keys`].
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -67,203 +59,187 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn keys(&self) -> Keys<'_> {
-        Keys { pairs: Pairs::new(self.ordered(&KeyRange::all())), store: PhantomData }
+        self.scan(..).keys()
     }
+}
 
-    /// A cursor over the records whose keys lie in `range`: a scan that can outlive the borrow
-    /// of the store, be sent to another thread, and go on after the store was closed.
-    ///
-    /// Opening one holds up writers for the time it takes to copy the index, about 10 ns a
-    /// record of the store, and then sorts the keys that lie in the range.
+impl View {
+    /// Every record whose key lies in `range`, in ascending order of key, or descending with
+    /// `.rev()`. The values borrow from the view: they cost no more than a look at memory.
     ///
     /// # Errors
-    /// `Closed`; `Forked`; `OutOfMemory`; `Corrupt` when a record cannot be read any more. Should
-    /// memory or disk garble a record's lengths only afterwards, the cursor passes it over.
+    /// An item is `Corrupt` when its record cannot be read any more; if the range cannot be found
+    /// because of that, it is the only item.
     ///
     /// ```
-    /// use kvstore::{Direction, Store};
     /// # let directory = tempfile::tempdir()?;
-    /// let store = Store::open(directory.path())?;
+    /// let store = kvstore::Store::open(directory.path())?;
     /// store.set("a", "1")?;
+    /// let view = store.view()?;
     /// store.set("b", "2")?;
-    /// let mut cursor = store.cursor(.., Direction::Descending)?;
-    /// store.close()?;
-    /// assert_eq!(cursor.next_pair(), Some((b"b".as_slice(), b"2".as_slice())));
-    /// assert_eq!(cursor.remaining(), 1);
+    /// store.delete("a")?;
+    /// let pairs = view.scan(..).collect::<kvstore::Result<Vec<_>>>()?;
+    /// assert_eq!(pairs.len(), 1);
+    /// assert_eq!(pairs[0].0, b"a".as_slice());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn cursor(&self, range: impl Into<KeyRange>, direction: Direction) -> Result<Cursor> {
-        let run = self.ordered(&range.into())?;
-        Ok(Cursor { left: 0..run.len(), run, direction })
+    pub fn scan(&self, range: impl Into<KeyRange>) -> Scan<'_> {
+        Scan(Pairs::new(Ok(Source::Borrowed(self.ordered())), &range.into()))
     }
 
-    fn ordered(&self, range: &KeyRange) -> Result<OrderedRun> {
-        self.check()?;
-        let collected = {
-            // One instant: no write is published while the writer is held.
-            let mut writer = self.inner.committer.lock();
-            self.check()?;
-            let pins = self.inner.segments.snapshot(&Epoch.enter());
-            Collected::new(&mut writer.index, pins)?
-        };
-        collected.sort(range)
+    /// Every record whose key begins with `prefix`; otherwise as [`scan`](View::scan).
+    pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan<'_> {
+        self.scan(KeyRange::prefix(prefix))
+    }
+
+    /// Every key in ascending order, or descending with `.rev()`; otherwise as
+    /// [`scan`](View::scan).
+    pub fn keys(&self) -> Keys<'_> {
+        self.scan(..).keys()
     }
 }
 
-/// Records in order of key, at the instant at which it was opened; see [`Store::cursor`].
-pub struct Cursor {
-    run: OrderedRun,
-    left: Range<usize>,
-    direction: Direction,
+/// Whose records a scan walks over.
+enum Source<'a> {
+    /// The scan's own, which what it yields may outlive.
+    Owned(Rc<OrderedRun>),
+    /// A view's, which items borrow from.
+    Borrowed(&'a OrderedRun),
 }
 
-impl Cursor {
-    /// The next key and its value, or `None` at the end. The slices are valid until the next
-    /// call.
+impl Source<'_> {
     #[inline]
-    pub fn next_pair(&mut self) -> Option<(&[u8], &[u8])> {
-        self.next_pairs(1).next()
-    }
-
-    /// Passes over records that can no longer be read, so that they do not look like the end.
-    fn skip_unreadable(&mut self) {
-        while !self.left.is_empty() {
-            let next = match self.direction {
-                Direction::Ascending => self.left.start,
-                Direction::Descending => self.left.end - 1,
-            };
-            if self.run.get(next).is_ok() {
-                return;
-            }
-            match self.direction {
-                Direction::Ascending => self.left.start += 1,
-                Direction::Descending => self.left.end -= 1,
-            }
+    fn ordered(&self) -> &OrderedRun {
+        match self {
+            Source::Owned(ordered) => ordered,
+            Source::Borrowed(ordered) => ordered,
         }
-    }
-
-    /// The next pairs, at least one and at most `count`, all valid until the next call; none at
-    /// the end. Those that are not taken from the iterator are skipped.
-    #[inline]
-    pub fn next_pairs(&mut self, count: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.skip_unreadable();
-        let (run, direction) = (&self.run, self.direction);
-        let count = count.min(self.left.len());
-        let positions = match direction {
-            Direction::Ascending => self.left.start..self.left.start + count,
-            Direction::Descending => self.left.end - count..self.left.end,
-        };
-        match direction {
-            Direction::Ascending => self.left.start = positions.end,
-            Direction::Descending => self.left.end = positions.start,
-        }
-        (0..count).filter_map(move |step| {
-            let position = match direction {
-                Direction::Ascending => positions.start + step,
-                Direction::Descending => positions.end - 1 - step,
-            };
-            match direction {
-                Direction::Ascending => run.prefetch_after(position),
-                Direction::Descending => run.prefetch_before(position),
-            }
-            // All were read when the cursor was opened; see `Store::cursor`.
-            run.get(position).ok().map(|(_, run)| (run.key, run.value))
-        })
-    }
-
-    /// How many records are still to come.
-    pub fn remaining(&self) -> usize {
-        self.left.len()
     }
 }
 
 /// What [`Scan`] and [`Keys`] walk over.
-struct Pairs {
-    run: Option<OrderedRun>,
-    left: Range<usize>,
-    error: Option<Error>,
-}
+struct Pairs<'a>(std::result::Result<(Source<'a>, Walk), Option<Error>>);
 
-impl Pairs {
-    fn new(run: Result<OrderedRun>) -> Pairs {
-        match run {
-            Ok(run) => Pairs { left: 0..run.len(), run: Some(run), error: None },
-            Err(error) => Pairs { left: 0..0, run: None, error: Some(error) },
-        }
+impl<'a> Pairs<'a> {
+    fn new(source: Result<Source<'a>>, range: &KeyRange) -> Pairs<'a> {
+        let pairs = source.and_then(|source| {
+            let ordered = source.ordered();
+            let walk = Walk::new(ordered, ordered.ranks(range)?);
+            Ok((source, walk))
+        });
+        Pairs(pairs.map_err(Some))
     }
 
-    fn next(&mut self) -> Option<Result<(PinnedBytes, PinnedBytes)>> {
-        if let Some(error) = self.error.take() {
-            return Some(Err(error));
+    /// What `make` makes of the next record that `step` comes to.
+    #[inline]
+    fn next<T>(
+        &mut self,
+        step: impl FnOnce(&mut Walk, &OrderedRun) -> Option<Location>,
+        make: impl FnOnce(&Source<'a>, Location) -> Result<T>,
+    ) -> Option<Result<T>> {
+        match &mut self.0 {
+            Ok((source, walk)) => {
+                let location = step(walk, source.ordered())?;
+                Some(make(source, location))
+            }
+            Err(error) => error.take().map(Err),
         }
-        let (run, position) = (self.run.as_ref()?, self.left.next()?);
-        run.prefetch_after(position);
-        Some(run.pin(position))
-    }
-
-    fn next_back(&mut self) -> Option<Result<(PinnedBytes, PinnedBytes)>> {
-        if let Some(error) = self.error.take() {
-            return Some(Err(error));
-        }
-        let (run, position) = (self.run.as_ref()?, self.left.next_back()?);
-        run.prefetch_before(position);
-        Some(run.pin(position))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.left.len() + usize::from(self.error.is_some());
+        let left = match &self.0 {
+            Ok((_, walk)) => walk.left(),
+            Err(error) => usize::from(error.is_some()),
+        };
         (left, Some(left))
     }
 }
 
-/// Iterator over keys and values, from [`Store::scan`].
-pub struct Scan<'a> {
-    pairs: Pairs,
-    store: PhantomData<&'a Store>,
+#[inline]
+fn pair<'a>(source: &Source<'a>, location: Location) -> Result<(Value<'a>, Value<'a>)> {
+    match source {
+        Source::Owned(ordered) => {
+            let record = ordered.pins().record(location)?;
+            let key = Value::shared(ordered, location.plus(Run::KEY_AT), record.key.len());
+            let value = location.plus(record.value_at());
+            Ok((key, Value::shared(ordered, value, record.value.len())))
+        }
+        Source::Borrowed(ordered) => {
+            let record = ordered.pins().record(location)?;
+            Ok((Value::borrowed(record.key), Value::borrowed(record.value)))
+        }
+    }
 }
 
-/// Iterator over keys, from [`Store::keys`].
-pub struct Keys<'a> {
-    pairs: Pairs,
-    store: PhantomData<&'a Store>,
+#[inline]
+fn key<'a>(source: &Source<'a>, location: Location) -> Result<Value<'a>> {
+    match source {
+        Source::Owned(ordered) => {
+            let len = ordered.pins().key(location)?.len();
+            Ok(Value::shared(ordered, location.plus(Run::KEY_AT), len))
+        }
+        Source::Borrowed(ordered) => ordered.pins().key(location).map(Value::borrowed),
+    }
 }
+
+/// Iterator over keys and values, from [`Store::scan`] and [`View::scan`].
+pub struct Scan<'a>(Pairs<'a>);
+
+impl<'a> Scan<'a> {
+    /// The keys alone of what is left: values are not looked at.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// let store = kvstore::Store::open(directory.path())?;
+    /// store.set("user:1", "alice")?;
+    /// store.set("visit:1", "today")?;
+    /// assert_eq!(store.scan_prefix("user:").keys().count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn keys(self) -> Keys<'a> {
+        Keys(self.0)
+    }
+}
+
+/// Iterator over keys, from [`Store::keys`], [`View::keys`] and [`Scan::keys`].
+pub struct Keys<'a>(Pairs<'a>);
 
 impl<'a> Iterator for Scan<'a> {
     type Item = Result<(Value<'a>, Value<'a>)>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.pairs.next().map(|item| item.map(as_values))
+        self.0.next(Walk::next, pair)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.pairs.size_hint()
+        self.0.size_hint()
     }
 }
 
 impl DoubleEndedIterator for Scan<'_> {
+    #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.pairs.next_back().map(|item| item.map(as_values))
+        self.0.next(Walk::next_back, pair)
     }
 }
 
 impl<'a> Iterator for Keys<'a> {
     type Item = Result<Value<'a>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.pairs.next().map(|item| item.map(|(key, _)| Value::pinned(key)))
+        self.0.next(Walk::next, key)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.pairs.size_hint()
+        self.0.size_hint()
     }
 }
 
 impl DoubleEndedIterator for Keys<'_> {
+    #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.pairs.next_back().map(|item| item.map(|(key, _)| Value::pinned(key)))
+        self.0.next(Walk::next_back, key)
     }
-}
-
-fn as_values<'a>((key, value): (PinnedBytes, PinnedBytes)) -> (Value<'a>, Value<'a>) {
-    (Value::pinned(key), Value::pinned(value))
 }

@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::rc::Rc;
 
-use crate::io::{GuardedBytes, PinnedBytes};
+use crate::io::{GuardedBytes, Location, PinnedBytes};
+use crate::ordered::OrderedRun;
 
 /// Bytes borrowed from the mapped files of a store: a value, or a key from a scan.
 ///
 /// No copy is made, and no shared counter touched. In return a value belongs to the thread that
-/// read it, and while it is held, memory that the store has replaced is not freed. To keep one,
-/// copy it with `to_vec`, or get it by [`Store::get_pinned`](crate::Store::get_pinned).
+/// read it, and while it is held, memory and files that the store has replaced are not freed; after
+/// some hundred checkpoints no more are possible. So it is not for keeping: copy it with `to_vec`,
+/// or get it by [`Store::get_pinned`](crate::Store::get_pinned).
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -24,7 +27,16 @@ pub struct Value<'a>(Bytes<'a>);
 
 enum Bytes<'a> {
     Guarded(GuardedBytes<'a>),
-    Pinned(PinnedBytes),
+    Borrowed(&'a [u8]),
+    Shared(SharedBytes),
+}
+
+/// Bytes of a scan's records, which the scan keeps mapped together with all that it has lent. Not
+/// counted atomically: a value belongs to one thread.
+struct SharedBytes {
+    ordered: Rc<OrderedRun>,
+    start: Location,
+    len: usize,
 }
 
 impl<'a> Value<'a> {
@@ -33,9 +45,16 @@ impl<'a> Value<'a> {
         Value(Bytes::Guarded(bytes))
     }
 
+    /// `bytes` from `start` on, which is in one of the records of `ordered`.
     #[inline]
-    pub(super) fn pinned(bytes: PinnedBytes) -> Value<'a> {
-        Value(Bytes::Pinned(bytes))
+    pub(super) fn shared(ordered: &Rc<OrderedRun>, start: Location, len: usize) -> Value<'a> {
+        Value(Bytes::Shared(SharedBytes { ordered: Rc::clone(ordered), start, len }))
+    }
+
+    /// Of a view, which keeps them where they are.
+    #[inline]
+    pub(super) fn borrowed(bytes: &'a [u8]) -> Value<'a> {
+        Value(Bytes::Borrowed(bytes))
     }
 }
 
@@ -46,7 +65,11 @@ impl Deref for Value<'_> {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Bytes::Guarded(bytes) => bytes,
-            Bytes::Pinned(bytes) => bytes,
+            Bytes::Borrowed(bytes) => bytes,
+            Bytes::Shared(SharedBytes { ordered, start, len }) => {
+                // They were there when the record was read.
+                ordered.pins().bytes(*start, *len).unwrap_or_default()
+            }
         }
     }
 }

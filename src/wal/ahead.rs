@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::allocation;
+use super::Allocation;
 use crate::error::{ErrorKind, Result};
 use crate::io::{Access, File, Mapping, PAGE, fork_count};
 
@@ -38,7 +38,8 @@ impl Window {
 
 /// The length of the log file and the window after the current one.
 pub(super) struct Growth {
-    file: Arc<dyn File>,
+    file: Arc<File>,
+    allocation: Allocation,
     state: Mutex<GrowthState>,
 }
 
@@ -53,8 +54,9 @@ struct GrowthState {
 
 impl Growth {
     /// For a file of `len` bytes, of which those from `end` on may be sparse.
-    pub(super) fn new(file: Arc<dyn File>, end: u64, len: u64) -> Growth {
-        Growth { file, state: Mutex::new(GrowthState { reserved: end, len, ready: None }) }
+    pub(super) fn new(file: Arc<File>, allocation: Allocation, end: u64, len: u64) -> Growth {
+        let state = Mutex::new(GrowthState { reserved: end, len, ready: None });
+        Growth { file, allocation, state }
     }
 
     /// A window from the page of `end` on that holds at least the bytes up to `needed`.
@@ -94,7 +96,10 @@ impl Growth {
     /// what is left is used up in few windows.
     fn reserve(&self, state: &GrowthState, needed: u64) -> Result<u64> {
         let least = needed.next_multiple_of(PAGE);
-        let mut len = if needed <= state.len { state.len } else { allocation(state.len, needed) };
+        let mut len = match needed <= state.len {
+            true => state.len,
+            false => self.allocation.next(state.len, needed),
+        };
         loop {
             match self.file.allocate(state.reserved, len) {
                 Ok(()) => return Ok(len),
@@ -148,13 +153,14 @@ struct WindowOrder {
 }
 
 impl Ahead {
-    pub(super) fn new(growth: Arc<Growth>, end: u64) -> Ahead {
+    /// For a log that ends at `end`, and whose pages are ready up to `prepared`.
+    pub(super) fn new(growth: Arc<Growth>, end: u64, prepared: u64) -> Ahead {
         Ahead {
             growth,
             orders: Arc::default(),
             thread: None,
             due: end.max(WORTHWHILE),
-            prepared: end,
+            prepared,
             next_ordered: false,
             forks: fork_count(),
         }

@@ -19,6 +19,9 @@
 #define CHECK_THREAD_LOCAL _Thread_local
 #endif
 
+/* Something that an output must not keep. */
+#define STALE ((void *)0x51a1e)
+
 /* What the calls under test write their error object to. */
 static CHECK_THREAD_LOCAL kvstore_error *error;
 

@@ -4,6 +4,7 @@
 
 #include "check.h"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static void wait_for(pid_t child) {
@@ -12,13 +13,60 @@ static void wait_for(pid_t child) {
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static void child_of(kvstore *store, kvstore_cursor *cursor, kvstore_pin *pin,
-                     kvstore_slice pinned) {
+/* What a child inherits, beside the store. */
+struct inherited {
+    kvstore_cursor *cursor;
+    kvstore_view *view;
+    kvstore_pin *pin;
+    kvstore_slice pinned;
+    kvstore_buffer copy;
+    kvstore_values *values;
+    kvstore_options *options;
+    kvstore_error *failure;
+};
+
+/* Ends the program unless this is what the parent had. */
+static void check_inherited(struct inherited *from) {
+    kvstore_slice key, value;
+    kvstore_pair pairs[2];
+    size_t count;
+
+    CHECK(same(from->pinned.data, from->pinned.len, BYTES("parent")));
+    CHECK(same(from->copy.data, from->copy.len, BYTES("parent")));
+    CHECK(kvstore_values_count(from->values) == 2);
+    EXPECT(KVSTORE_OK, kvstore_values_at(from->values, 0, &value, &error));
+    CHECK(same(value.data, value.len, BYTES("parent")));
+    EXPECT(KVSTORE_NOT_FOUND, kvstore_values_at(from->values, 1, &value, &error));
+    CHECK(kvstore_error_code(from->failure) == KVSTORE_ERR_LOCKED);
+    CHECK(strstr(kvstore_error_message(from->failure), "shared") != NULL);
+    EXPECT(KVSTORE_OK, kvstore_cursor_next(from->cursor, &key, &value, &error));
+    CHECK(same(key.data, key.len, BYTES("k")) && same(value.data, value.len, BYTES("parent")));
+    EXPECT(KVSTORE_OK, kvstore_cursor_next_batch(from->cursor, pairs, 2, &count, &error));
+    CHECK(count == 1 && same(pairs[0].key.data, pairs[0].key.len, BYTES("k2")));
+    EXPECT(KVSTORE_DONE, kvstore_cursor_next(from->cursor, &key, &value, &error));
+    EXPECT(KVSTORE_OK, kvstore_cursor_seek(from->cursor, BYTES("k2"), &error));
+    EXPECT(KVSTORE_OK, kvstore_cursor_next(from->cursor, &key, &value, &error));
+    EXPECT(KVSTORE_OK, kvstore_view_get(from->view, BYTES("k"), &value, &error));
+    CHECK(same(value.data, value.len, BYTES("parent")));
+}
+
+static void free_inherited(struct inherited *from) {
+    kvstore_cursor_close(from->cursor);
+    kvstore_view_close(from->view);
+    kvstore_pin_release(from->pin);
+    kvstore_buffer_free(&from->copy);
+    kvstore_values_free(from->values);
+    kvstore_options_free(from->options);
+    kvstore_error_free(from->failure);
+}
+
+static void child_of(kvstore *store, struct inherited *from) {
     kvstore_buffer buffer;
     kvstore_pin *no_pin;
     kvstore_slice key = SLICE("k"), value;
     kvstore_values *values;
     kvstore_cursor *no_cursor;
+    kvstore_view *no_view;
     kvstore_stats_info stats;
     kvstore_recovery_info report;
     kvstore *own;
@@ -44,21 +92,26 @@ static void child_of(kvstore *store, kvstore_cursor *cursor, kvstore_pin *pin,
     CHECK(len == 0);
     EXPECT(KVSTORE_ERR_FORKED, kvstore_cursor_open(store, NULL, &no_cursor, &error));
     CHECK(no_cursor == NULL);
+    EXPECT(KVSTORE_ERR_FORKED, kvstore_view_open(store, &no_view, &error));
+    CHECK(no_view == NULL);
     EXPECT(KVSTORE_ERR_FORKED, kvstore_sync(store, &error));
+    EXPECT(KVSTORE_ERR_FORKED, kvstore_backup(store, "backup", &error));
+    EXPECT(KVSTORE_ERR_FORKED, kvstore_backup_with(store, "backup", NULL, NULL, &error));
     stats.struct_size = sizeof stats;
     EXPECT(KVSTORE_ERR_FORKED, kvstore_stats(store, &stats, &error));
     report.struct_size = sizeof report;
     EXPECT(KVSTORE_ERR_FORKED, kvstore_recovery_report(store, &report, &error));
-    proved("every function of a store is KVSTORE_ERR_FORKED in a child");
+    CHECK(strstr(kvstore_path(store), "shared") != NULL);
+    proved("every function of a store but kvstore_path() is KVSTORE_ERR_FORKED in a child");
 
-    CHECK(same(pinned.data, pinned.len, BYTES("parent")));
-    kvstore_pin_release(pin);
-    EXPECT(KVSTORE_OK, kvstore_cursor_next(cursor, &key, &value, &error));
-    CHECK(same(key.data, key.len, BYTES("k")) && same(value.data, value.len, BYTES("parent")));
-    kvstore_cursor_close(cursor);
+    check_inherited(from);
+    proved("a child reads what it inherited: cursor, view, pin, buffer, values, error");
+    EXPECT(KVSTORE_OK, kvstore_open("own", from->options, &own, &error));
+    check_close(own);
+    free_inherited(from);
     EXPECT(KVSTORE_ERR_FORKED, kvstore_close(store, &error));
     EXPECT(KVSTORE_ERR_LOCKED, kvstore_open("shared", NULL, &own, &error));
-    proved("a child reads pins and cursors it inherited; its close does not unlock");
+    proved("it frees that; its close does not unlock");
 
     own = check_open("own");
     EXPECT(KVSTORE_OK, kvstore_set(own, BYTES("k"), BYTES("child"), &error));
@@ -66,31 +119,58 @@ static void child_of(kvstore *store, kvstore_cursor *cursor, kvstore_pin *pin,
     proved("a child may open a store of its own");
 }
 
+/* The size and the time of change of every file in the store's directory, in one number. */
+static uint64_t directory_state(void) {
+    static const char *const files[] = {"shared", "shared/LOCK", "shared/wal.log",
+                                        "shared/snapshot.dat"};
+    uint64_t state = 0;
+    size_t i;
+    for (i = 0; i < sizeof files / sizeof *files; i++) {
+        struct stat found;
+        memset(&found, 0, sizeof found);
+        if (stat(files[i], &found) != 0) continue;
+        state = state * 31 + (uint64_t)found.st_size + (uint64_t)found.st_mtim.tv_nsec * 7 +
+                (uint64_t)found.st_mtim.tv_sec;
+    }
+    return state;
+}
+
 int main(void) {
     kvstore *store = check_open("shared");
-    kvstore_cursor *cursor;
-    kvstore_pin *pin;
-    kvstore_slice pinned, key, value;
+    kvstore_slice keys[2], value;
+    struct inherited from;
     kvstore_buffer copy;
-    uint64_t len;
+    uint64_t len, before;
     pid_t child;
 
     EXPECT(KVSTORE_OK, kvstore_set(store, BYTES("k"), BYTES("parent"), &error));
-    EXPECT(KVSTORE_OK, kvstore_cursor_open(store, NULL, &cursor, &error));
-    EXPECT(KVSTORE_OK, kvstore_get_pinned(store, BYTES("k"), &pin, &pinned, &error));
+    EXPECT(KVSTORE_OK, kvstore_set(store, BYTES("k2"), BYTES(""), &error));
+    EXPECT(KVSTORE_OK, kvstore_cursor_open(store, NULL, &from.cursor, &error));
+    EXPECT(KVSTORE_OK, kvstore_view_open(store, &from.view, &error));
+    EXPECT(KVSTORE_OK, kvstore_get_pinned(store, BYTES("k"), &from.pin, &from.pinned, &error));
+    EXPECT(KVSTORE_OK, kvstore_get(store, BYTES("k"), &from.copy, &error));
+    keys[0] = SLICE("k"), keys[1] = SLICE("absent");
+    EXPECT(KVSTORE_OK, kvstore_get_many(store, keys, 2, &from.values, &error));
+    from.options = kvstore_options_new();
+    CHECK(from.options != NULL);
+    CHECK(kvstore_open("shared", NULL, &(kvstore *){NULL}, &from.failure) == KVSTORE_ERR_LOCKED);
+    before = directory_state();
     child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        child_of(store, cursor, pin, pinned);
+        child_of(store, &from);
         _exit(0);
     }
     wait_for(child);
+    CHECK(directory_state() == before);
+    proved("the child has changed no file of the store");
 
     EXPECT(KVSTORE_OK, kvstore_set(store, BYTES("l"), BYTES("later"), &error));
-    EXPECT(KVSTORE_OK, kvstore_cursor_next(cursor, &key, &value, &error));
-    CHECK(same(key.data, key.len, BYTES("k")) && same(pinned.data, pinned.len, BYTES("parent")));
-    kvstore_cursor_close(cursor);
-    kvstore_pin_release(pin);
+    check_inherited(&from);
+    free_inherited(&from);
+    EXPECT(KVSTORE_OK, kvstore_get_pinned(store, BYTES("k"), &from.pin, &value, &error));
+    CHECK(same(value.data, value.len, BYTES("parent")));
+    kvstore_pin_release(from.pin);
     EXPECT(KVSTORE_ERR_LOCKED, kvstore_open("shared", NULL, &(kvstore *){NULL}, &error));
     child = fork(); /* from another process the directory is still locked */
     CHECK(child >= 0);
@@ -105,7 +185,7 @@ int main(void) {
 
     store = check_open("shared");
     EXPECT(KVSTORE_OK, kvstore_len(store, &len, &error));
-    CHECK(len == 2);
+    CHECK(len == 3);
     EXPECT(KVSTORE_OK, kvstore_get(store, BYTES("k"), &copy, &error));
     CHECK(same(copy.data, copy.len, BYTES("parent")));
     kvstore_buffer_free(&copy);

@@ -16,9 +16,9 @@ static void versions_and_names(void) {
     CHECK(strcmp(kvstore_version(), number) == 0);
     CHECK(strcmp(kvstore_status_name(KVSTORE_OK), "KVSTORE_OK") == 0);
     CHECK(strcmp(kvstore_status_name(KVSTORE_ERR_CLOSED), "KVSTORE_ERR_CLOSED") == 0);
-    for (status = KVSTORE_ERR_PANIC; status <= KVSTORE_CONFLICT; status++)
+    for (status = KVSTORE_ERR_CANCELLED; status <= KVSTORE_CONFLICT; status++)
         CHECK(strcmp(kvstore_status_name(status), "KVSTORE_UNKNOWN") != 0);
-    CHECK(strcmp(kvstore_status_name(KVSTORE_ERR_PANIC - 1), "KVSTORE_UNKNOWN") == 0);
+    CHECK(strcmp(kvstore_status_name(KVSTORE_ERR_CANCELLED - 1), "KVSTORE_UNKNOWN") == 0);
     CHECK(strcmp(kvstore_status_name(KVSTORE_CONFLICT + 1), "KVSTORE_UNKNOWN") == 0);
     proved("the versions of header and library agree, and every status has a name");
 }
@@ -73,6 +73,20 @@ static void set_get_delete(void) {
     EXPECT(KVSTORE_NOT_FOUND, kvstore_delete_with(store, BYTES("os"), KVSTORE_DURABILITY_SYNC, &error));
     EXPECT(KVSTORE_OK, kvstore_sync(store, &error));
     EXPECT_BARE(KVSTORE_OK, kvstore_sync(store, NULL));
+    EXPECT(KVSTORE_OK, kvstore_checkpoint(store, &error));
+    kvstore_stats_info after = {.struct_size = sizeof after};
+    EXPECT(KVSTORE_OK, kvstore_stats(store, &after, &error));
+    CHECK(after.checkpoints == 1 && after.log_bytes == 0 && after.sealed_logs == 0);
+    EXPECT(KVSTORE_OK, kvstore_checkpoint_error(store, &error));
+    CHECK(mkdir("basic/snapshot.dat.tmp", 0777) == 0);
+    EXPECT(KVSTORE_OK, kvstore_set(store, BYTES("while none can be made"), BYTES("x"), &error));
+    EXPECT_ERROR(KVSTORE_ERR_IO, kvstore_checkpoint(store, &error), "snapshot.dat.tmp");
+    EXPECT_ERROR(KVSTORE_ERR_IO, kvstore_checkpoint_error(store, &error), "snapshot.dat.tmp");
+    CHECK(rmdir("basic/snapshot.dat.tmp") == 0);
+    EXPECT(KVSTORE_OK, kvstore_delete(store, BYTES("while none can be made"), &error));
+    EXPECT(KVSTORE_OK, kvstore_checkpoint(store, &error));
+    EXPECT(KVSTORE_OK, kvstore_checkpoint_error(store, &error));
+    EXPECT_ERROR(KVSTORE_ERR_INVALID_ARGUMENT, kvstore_checkpoint_error(NULL, &error), "store");
     CHECK(kvstore_path(NULL) == NULL);
     CHECK(strstr(kvstore_path(store), "basic") != NULL);
     check_close(store);

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs the C stress test under ThreadSanitizer. A data race fails it.
+# Runs the C tests with many threads under ThreadSanitizer: stress and checkpoints. A data race
+# fails it.
 #
 # The library is built with the sanitizer of Rust's own LLVM and linked, statically, with the
 # run-time library that comes with the Rust toolchain. The threads are those of the C program:
@@ -24,12 +25,30 @@ RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sani
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-${CC:-cc} -g -O1 -Iinclude tests/c/stress.c -o "$work/program" \
-    "$build/$triple/debug/libkvstore.a" \
-    -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -lpthread -ldl -lm -lrt
-cd "$work"
-for durability in os sync; do
-    TSAN_OPTIONS="exitcode=66 suppressions=$root/tests/c/tsan.supp" ./program "${1:-4}" "${2:-20000}" "$durability"
-    rm -rf stress
+for test in stress checkpoints large_checkpoints; do
+    ${CC:-cc} -g -O1 -Iinclude "tests/c/$test.c" -o "$work/$test-program" \
+        "$build/$triple/debug/libkvstore.a" \
+        -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -lpthread -ldl -lm -lrt
 done
+export TSAN_OPTIONS="exitcode=66 suppressions=$root/tests/c/tsan.supp"
+
+# race TEST ARGUMENT...: in an empty directory
+race() {
+    test=$1
+    shift
+    mkdir "$work/run"
+    (cd "$work/run" && "$work/$test-program" "$@")
+    rm -rf "$work/run"
+}
+threads=${1:-4}
+operations=${2:-20000}
+race stress "$threads" "$operations" os
+race stress "$threads" "$operations" sync
+# Each operation does more there.
+race checkpoints "$threads" "$((operations / 2))" os
+race checkpoints "$threads" "$((operations / 8))" sync
+# With logs that are long enough for the thread that makes pages ready.
+race checkpoints "$threads" "$((operations / 2))" os 2000000
+# With more records than one thread copies, and more bytes than are unmapped at once.
+race large_checkpoints 3
 echo "no data race found"

@@ -127,6 +127,38 @@ static void append(const char *path, const void *bytes, size_t len) {
     CHECK(file != NULL && fwrite(bytes, 1, len, file) == len && fclose(file) == 0);
 }
 
+/* All that a change to the directory "torn" or anything in it would change: names, inodes, modes,
+ * lengths, times and content. */
+static void describe_torn(char *text, size_t capacity) {
+    FILE *pipe = popen("find torn -exec stat -c '%n %i %a %s %y %z' {} + | sort && "
+                       "find torn -type f -exec cksum {} + | sort", "r");
+    size_t len;
+    CHECK(pipe != NULL);
+    len = fread(text, 1, capacity - 1, pipe);
+    text[len] = 0;
+    CHECK(pclose(pipe) == 0 && len > 100 && len < capacity - 1);
+}
+
+/* Opens the directory "torn" to read and uses it; nothing there may change. */
+static void read_torn(uint64_t expected) {
+    static char before[8192], after[8192];
+    kvstore *store;
+    kvstore_view *view;
+    uint64_t len;
+
+    describe_torn(before, sizeof before);
+    store = check_open_with("torn", KVSTORE_OPTION_READ_ONLY, 1);
+    EXPECT(KVSTORE_OK, kvstore_view_open(store, &view, &error));
+    EXPECT(KVSTORE_OK, kvstore_view_len(view, &len, &error));
+    CHECK(len == expected);
+    kvstore_view_close(view);
+    EXPECT(KVSTORE_ERR_READ_ONLY, kvstore_set(store, BYTES("k"), BYTES("v"), &error));
+    EXPECT(KVSTORE_OK, kvstore_sync(store, &error));
+    check_close(store);
+    describe_torn(after, sizeof after);
+    CHECK(strcmp(before, after) == 0);
+}
+
 static void torn(void) {
     /* Its last byte is not zero: zeros at the end of a log are room that was not used. */
     static const char junk[] = "KVLG\x01 not an entry, but the beginning of one";
@@ -150,8 +182,14 @@ static void torn(void) {
     check_close(store);
     CHECK(keys > 0);
     CHECK(size_of("torn/wal.log") == whole + (long)sizeof junk - 1 && size_of("torn/quarantine") == -1);
-    CHECK(size_of("torn/snapshot.dat") == -1);
-    proved("opening a torn log read-only reads its prefix and changes nothing");
+    CHECK(size_of("torn/snapshot.dat") == -1 && size_of("torn/LOCK") == -1);
+    read_torn(keys);
+    append("torn/LOCK", "12345", 5);
+    read_torn(keys);
+    CHECK(system("chmod 555 torn") == 0);
+    read_torn(keys);
+    CHECK(system("chmod 755 torn") == 0);
+    proved("opening a torn log read-only reads its prefix and changes nothing, not even the lock file");
 
     store = check_open("torn");
     memset(&report, 0, sizeof report);

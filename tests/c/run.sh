@@ -3,12 +3,19 @@
 #
 #   tests/c/run.sh               each test dynamically linked, and once more statically
 #   tests/c/run.sh --valgrind    the same under Valgrind's memcheck: any error or leak fails
+#   tests/c/run.sh --address     statically linked, all of it instrumented by AddressSanitizer
+#
+# AddressSanitizer finds accesses outside an allocation or after it was freed, in the library as in
+# its caller, wrong and double frees, and leaks. Of a mapped file it knows only whether it is
+# mapped: an access after it was unmapped is found, one beyond the end of a record is not. Rust's
+# standard library is not instrumented, but its allocations are tracked.
 #
 # KVSTORE_LIB_DIR=...  use the libraries in that directory instead of building them.
 # CC, CXX, CFLAGS      as usual; CFLAGS is added to the warnings, which are errors.
 #
 # Each test runs in a directory of its own, which is removed afterwards. The last line says
-# "N passed, M failed"; the exit status is 0 only if nothing failed.
+# "N passed, M failed"; the exit status is 0 only if nothing failed. A test that cannot be run here
+# says SKIPPED and why.
 set -u
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -18,20 +25,39 @@ warnings="-Wall -Wextra -pedantic -Werror -g ${CFLAGS:-}"
 export KVSTORE_FIXTURES="$root/tests/fixtures"
 
 valgrind=""
+address=""
 case "${1:-}" in
     "") ;;
     --valgrind)
         # What is still reachable at the end is not a leak: it is what the library keeps once for
         # the whole process. A forked child ends without freeing what its parent had.
+        # Threads take turns: a writer who never waits would keep everybody else from running.
         leaks=definite,indirect,possible
-        valgrind="valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=$leaks
-            --errors-for-leak-kinds=$leaks --child-silent-after-fork=yes"
+        valgrind="valgrind --quiet --fair-sched=try --error-exitcode=99 --leak-check=full --show-leak-kinds=$leaks
+            --errors-for-leak-kinds=$leaks --child-silent-after-fork=yes
+            --suppressions=$root/tests/c/memcheck.supp"
         export KVSTORE_SKIP_MEMORY_LIMIT=1
         ;;
-    *) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    --address)
+        address=yes
+        export ASAN_OPTIONS=exitcode=99:detect_leaks=1:detect_stack_use_after_return=1
+        export KVSTORE_SKIP_MEMORY_LIMIT=1
+        ;;
+    *) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 
-if [ -n "${KVSTORE_LIB_DIR:-}" ]; then
+if [ -n "$address" ]; then
+    # The sanitizers are not stable options yet, but the stable compiler has them, and its run-time
+    # library serves the C code as well.
+    triple=$(rustc -vV | sed -n 's/^host: //p')
+    runtime=$(rustc --print target-libdir)/librustc-stable_rt.asan.a
+    [ -f "$runtime" ] || { echo "this Rust toolchain comes without $runtime" >&2; exit 1; }
+    target=${CARGO_TARGET_DIR:-$root/target}/asan
+    (cd "$root" && RUSTC_BOOTSTRAP=1 \
+        RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
+        cargo build --quiet --lib --target "$triple" --target-dir "$target") || exit 1
+    libraries=$target/$triple/debug
+elif [ -n "${KVSTORE_LIB_DIR:-}" ]; then
     libraries=$(cd "$KVSTORE_LIB_DIR" && pwd) || exit 1
 else
     (cd "$root" && cargo build --release --quiet) || exit 1
@@ -65,22 +91,30 @@ check() {
     fi
 }
 
-# run NAME PROGRAM ARGUMENT...: a test, in an empty directory.
+# run NAME PROGRAM ARGUMENT...: a test, in an empty directory; on a disk of its own of that size if
+# $disk is set.
 run() {
     name=$1
     shift
     mkdir "$work/run"
     chmod 777 "$work/run"
     echo "$name"
-    if (cd "$work/run" && LD_LIBRARY_PATH="$work/lib" exec $valgrind "$@"); then
-        pass
-    else
-        fail "$name"
-    fi
+    set -- $valgrind "$@"
+    # The disk is mounted over the working directory, which has to be entered once more.
+    [ -z "$disk" ] ||
+        set -- "$root/tests/small_disk.sh" "$disk" "$work/run" \
+            sh -c 'cd "$PWD" && exec "$@"' sh "$@"
+    (cd "$work/run" && LD_LIBRARY_PATH="$work/lib" exec "$@")
+    case $? in
+        0) pass ;;
+        77) ;; # it has said why it was skipped
+        *) fail "$name" ;;
+    esac
     chmod -R u+rwx "$work/run"
     rm -rf "$work/run"
 }
 
+disk=""
 header=$root/include/kvstore.h
 check "the header compiles alone as C99" \
     $CC -std=c99 $warnings -fsyntax-only -x c "$header"
@@ -89,15 +123,38 @@ check "the header compiles alone as C11" \
 check "the header compiles alone as C++17" \
     $CXX -std=c++17 $warnings -fsyntax-only -x c++ "$header"
 
+# What a program needs beside libkvstore.a.
+system="-lpthread -lm"
+[ "$(uname)" = Linux ] && system="$system -ldl"
+
+# build_static PROGRAM COMPILER SOURCE
+build_static() {
+    if [ -n "$address" ]; then
+        $2 $warnings -fsanitize=address -O1 -I "$root/include" -c -o "$work/object.o" "$3" &&
+            $2 -o "$work/bin/$1" "$work/object.o" "$libraries/libkvstore.a" \
+                -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive $system -lrt
+    else
+        $2 $warnings -I "$root/include" -o "$work/bin/$1" "$3" "$libraries/libkvstore.a" $system
+    fi
+}
+
+# build PROGRAM COMPILER SOURCE: each way of linking that is to be tested.
+build() {
+    if [ -z "$address" ]; then
+        $2 $warnings -I "$root/include" -o "$work/bin/$1" "$3" -L "$work/lib" -lkvstore -lpthread \
+            $system || return
+    fi
+    build_static "$1-static" "$2" "$3"
+}
+
 # The program at the head of the header is what people copy first.
 sed -n '/^ \*     #include <kvstore.h>/,/^ \*     }$/s/^ \*     //p' "$header" >"$work/example.c"
 check "the example at the head of the header compiles" \
-    $CC -std=c11 $warnings -I "$root/include" -o "$work/bin/example" "$work/example.c" \
-    -L "$work/lib" -lkvstore
-run "the example at the head of the header" "$work/bin/example"
+    build example "$CC -std=c11" "$work/example.c"
+run "the example at the head of the header" "$work/bin/example-static"
 
 # The library must export what the header declares, and nothing else.
-if [ "$(uname)" = Linux ]; then
+if [ "$(uname)" = Linux ] && [ -z "$address" ]; then
     declared() { sed -n 's/^[a-z].*[ *]\(kvstore_[a-z_]*\)(.*/\1/p' "$header" | sort; }
     exported() { nm -D --defined-only "$libraries/libkvstore.so" | awk '{ print $NF }' | sort; }
     declared >"$work/declared"
@@ -108,33 +165,36 @@ if [ "$(uname)" = Linux ]; then
     check "the library's soname is libkvstore.so.0" soname
 fi
 
-# What a program needs beside libkvstore.a.
-system="-lpthread -lm"
-[ "$(uname)" = Linux ] && system="$system -ldl"
-
-# build PROGRAM COMPILER SOURCE: both ways of linking.
-build() {
-    $2 $warnings -I include -o "$work/bin/$1" "tests/c/$3" -L "$work/lib" -lkvstore -lpthread &&
-        $2 $warnings -I include -o "$work/bin/$1-static" "tests/c/$3" \
-            "$libraries/libkvstore.a" $system
-}
-
 cd "$root" || exit 1
-for source in functions bad_input golden recovery exhausted fork stress wrapper; do
+tests="functions view batches backup bad_input null_arguments golden recovery verify exhausted full_disk killed faults fork stress checkpoints large_checkpoints wrapper"
+for test in $tests; do
     arguments=""
-    if [ "$source" = wrapper ]; then
-        build $source "$CXX -std=c++17" "$source.cpp"
+    disk=""
+    case $test in
+        full_disk) disk=16m ;;
+        # Its syncs need no real disk, and wait for one if there is no other.
+        faults) "$root/tests/small_disk.sh" 64m "$work" true 2>/dev/null && disk=64m ;;
+    esac
+    # Valgrind runs one thread at a time, some thirty times slower.
+    [ -n "$valgrind" ] && case $test in
+        stress) arguments="4 500" ;;
+        checkpoints) arguments="2 400" ;;
+        large_checkpoints) arguments=1 ;;
+        killed) arguments=5 ;;
+        faults) arguments=25 ;;
+    esac
+    [ -n "$address" ] && [ $test = faults ] && arguments=5
+    if [ $test = wrapper ]; then
+        build $test "$CXX -std=c++17" tests/c/$test.cpp
     else
-        build $source "$CC -std=c11" "$source.c"
+        build $test "$CC -std=c11" tests/c/$test.c
     fi
     if [ $? -ne 0 ]; then
-        fail "$source does not compile"
+        fail "$test does not compile"
         continue
     fi
-    # Valgrind runs one thread at a time, some thirty times slower.
-    [ "$source" = stress ] && [ -n "$valgrind" ] && arguments="4 500"
-    run "$source, linked dynamically" "$work/bin/$source" $arguments
-    run "$source, linked statically" "$work/bin/$source-static" $arguments
+    [ -n "$address" ] || run "$test, linked dynamically" "$work/bin/$test" $arguments
+    run "$test, linked statically" "$work/bin/$test-static" $arguments
 done
 
 echo "$passed passed, $failed failed"

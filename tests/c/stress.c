@@ -14,6 +14,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "check.h"
+#include "values.h"
 
 #include <pthread.h>
 
@@ -23,11 +24,6 @@ static kvstore *store;
 static int threads = 4;
 static long operations = 20000;
 
-/* A value: which key it belongs to, the number of the write, then filling that depends on both. */
-struct head {
-    uint32_t writer, key, number, check;
-};
-
 struct worker {
     pthread_t thread;
     int id;
@@ -36,49 +32,14 @@ struct worker {
     long found;
 };
 
-static uint32_t mix(uint32_t x) {
-    x ^= x >> 16, x *= 0x7feb352du;
-    x ^= x >> 15, x *= 0x846ca68bu;
-    return x ^ x >> 16;
-}
-
-/* A small random generator for each thread. */
-static uint32_t random_of(uint32_t *state) {
-    return *state = mix(*state + 0x9e3779b9u);
-}
-
 static size_t key_of(int writer, int key, char *text) {
     return (size_t)sprintf(text, "writer:%02d:key:%04d", writer, key);
-}
-
-static uint32_t check_of(const struct head *head) {
-    return mix(head->writer * 1000003u + head->key * 101u + head->number);
-}
-
-static size_t value_of(int writer, int key, uint32_t number, uint8_t *value) {
-    struct head head;
-    size_t len = sizeof head + number % 150, i;
-    head.writer = (uint32_t)writer, head.key = (uint32_t)key, head.number = number;
-    head.check = check_of(&head);
-    memcpy(value, &head, sizeof head);
-    for (i = sizeof head; i < len; i++) value[i] = (uint8_t)(head.check >> i % 4 * 8);
-    return len;
-}
-
-/* The number of the write that a value came from, after it was checked in full. */
-static uint32_t checked(int writer, int key, const uint8_t *value, size_t len) {
-    struct head head;
-    uint8_t expected[256];
-    CHECK(value != NULL && len >= sizeof head);
-    memcpy(&head, value, sizeof head);
-    CHECK(same(value, len, expected, value_of(writer, key, head.number, expected)));
-    return head.number;
 }
 
 static void *writer(void *argument) {
     struct worker *self = argument;
     uint32_t state = (uint32_t)self->id;
-    uint8_t value[256];
+    uint8_t value[MAX_VALUE];
     char key[32];
     long i;
 
@@ -137,7 +98,7 @@ static void *reader(void *argument) {
         kvstore_slice value;
         int writer, key;
     } pins[PINS];
-    uint8_t buffer[256];
+    uint8_t buffer[MAX_VALUE];
     char key[32];
     size_t len;
     long i;

@@ -73,6 +73,19 @@ public:
         checked(status, why);
         cursor.reset(opened);
     }
+    Scan(const kvstore_view *view, const kvstore_range *range)
+        : cursor(nullptr, kvstore_cursor_close) {
+        kvstore_cursor *opened;
+        kvstore_error *why;
+        const auto status = kvstore_view_cursor_open(view, range, &opened, &why);
+        checked(status, why);
+        cursor.reset(opened);
+    }
+    void seek(std::string_view key) {
+        kvstore_error *why;
+        const auto status = kvstore_cursor_seek(cursor.get(), key.data(), key.size(), &why);
+        checked(status, why);
+    }
     struct End {};
     class Iterator {
     public:
@@ -98,6 +111,44 @@ public:
 
 private:
     std::unique_ptr<kvstore_cursor, decltype(&kvstore_cursor_close)> cursor;
+};
+
+// The store at one instant; what it lends is valid for as long as this object lives.
+class View {
+public:
+    explicit View(const kvstore *store) : handle(nullptr, kvstore_view_close) {
+        kvstore_view *opened;
+        kvstore_error *why;
+        const auto status = kvstore_view_open(store, &opened, &why);
+        checked(status, why);
+        handle.reset(opened);
+    }
+    std::optional<std::string_view> get(std::string_view key) const {
+        kvstore_slice value;
+        kvstore_error *why;
+        const auto status = kvstore_view_get(handle.get(), key.data(), key.size(), &value, &why);
+        if (checked(status, why) == KVSTORE_NOT_FOUND) return std::nullopt;
+        return view(value);
+    }
+    Scan scan(std::uint64_t limit = 0) const {
+        kvstore_range range{};
+        range.struct_size = sizeof range;
+        range.limit = limit;
+        return Scan(handle.get(), &range);
+    }
+    // `progress` returns whether to go on.
+    template <class Progress>
+    void backup(const char *directory, Progress progress) const {
+        kvstore_error *why;
+        const auto call = [](void *context, const kvstore_backup_progress *told) -> std::int32_t {
+            return (*static_cast<Progress *>(context))(*told) ? 0 : 1;
+        };
+        const auto status = kvstore_view_backup(handle.get(), directory, call, &progress, &why);
+        checked(status, why);
+    }
+
+private:
+    std::unique_ptr<kvstore_view, decltype(&kvstore_view_close)> handle;
 };
 
 class Store {
@@ -154,6 +205,7 @@ public:
         return static_cast<std::size_t>(len);
     }
     Scan scan() const { return Scan(store, nullptr); }
+    View at_this_instant() const { return View(store); }
     Scan scan_prefix(std::string_view prefix) const {
         kvstore_range range{};
         range.struct_size = sizeof range;
@@ -205,6 +257,37 @@ static void lifetimes() {
     proved("handles close themselves; pins and scans outlive the store");
 }
 
+static void views() {
+    std::optional<kv::View> view;
+    {
+        kv::Store store("views");
+        for (const auto key : {"a", "b", "c"}) store.set(key, key);
+        view.emplace(store.at_this_instant());
+        store.set("a", "changed");
+        store.remove("b");
+    }
+    CHECK(view->get("a") == "a" && view->get("b") == "b" && !view->get("d"));
+    int count = 0;
+    for (const auto [key, value] : view->scan(2)) count += key == value;
+    CHECK(count == 2);
+    auto scan = view->scan();
+    scan.seek("b");
+    CHECK((*scan.begin()).first == "b");
+    std::uint64_t told = 0;
+    view->backup("views-copy", [&](const kvstore_backup_progress &progress) {
+        told = progress.records_done;
+        return true;
+    });
+    CHECK(told == 3 && kv::Store("views-copy").get("a") == "a");
+    try {
+        view->backup("views-stopped", [](const kvstore_backup_progress &) { return false; });
+        CHECK(false);
+    } catch (const kv::Error &e) {
+        CHECK(e.status == KVSTORE_ERR_CANCELLED);
+    }
+    proved("views outlive the store, and are backed up with a lambda for progress");
+}
+
 static void exceptions() {
     kv::Store store("exceptions", kv::Options().set(KVSTORE_OPTION_MAX_KEY_LEN, 4));
     const auto status_of = [](auto &&action) {
@@ -244,6 +327,7 @@ static void threads() {
 int main() {
     values();
     lifetimes();
+    views();
     exceptions();
     threads();
     return 0;

@@ -1,8 +1,16 @@
 //! What scenario tests share.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod check;
+pub mod disks;
+pub mod hostile;
+pub mod mutation;
+pub mod reading;
+pub mod reference;
+
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use kvstore::{Durability, Options, Store};
@@ -44,6 +52,42 @@ pub fn names(path: &Path) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// One thing in a directory: its path there, what it is, and its content.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    path: PathBuf,
+    inode: u64,
+    mode: u32,
+    length: u64,
+    /// When the content and when anything else of it was last changed.
+    changed: [(i64, i64); 2],
+    content: Vec<u8>,
+}
+
+/// The directory and everything below it: equal before and after only if nothing was changed, and
+/// nothing replaced by the same.
+pub fn tree(path: &Path) -> Vec<Found> {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    let content = if metadata.is_file() { fs::read(path).unwrap() } else { Vec::new() };
+    let mut found = vec![Found {
+        path: path.to_path_buf(),
+        inode: metadata.ino(),
+        mode: metadata.mode(),
+        length: metadata.len(),
+        changed: [
+            (metadata.mtime(), metadata.mtime_nsec()),
+            (metadata.ctime(), metadata.ctime_nsec()),
+        ],
+        content,
+    }];
+    if metadata.is_dir() {
+        for name in names(path) {
+            found.extend(tree(&path.join(name)));
+        }
+    }
+    found
 }
 
 /// A copy of a directory that the Go store wrote.

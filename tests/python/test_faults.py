@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,72 @@ print(len(written))
     with kvstore.open(directory) as store:
         assert len(store) == int(second) + 1
         assert store[b"after"] == b"there is room again"
+
+
+SMALL_DISK = Path(__file__).parents[1] / "small_disk.sh"
+
+FILL = """
+import errno, os, sys, kvstore
+directory, durability = sys.argv[1:]
+os.chdir(directory)  # which lies under the new disk
+with open("room", "wb") as file:
+    file.write(bytes(4 << 20))
+
+def fill(number):
+    while True:
+        key, value = b"%d" % number, b"%d " % number * (number * 7919 % 8000)
+        try:
+            store[key] = value
+        except kvstore.StorageError as error:
+            assert error.errno == errno.ENOSPC and "room" in str(error), error
+            assert error.filename.startswith(directory) and key not in store
+            return number
+        written[key] = value
+        number += 1
+
+written = {}
+store = kvstore.open("data", durability=durability)
+number = fill(0)
+assert store == written and number > 100, number
+del store[b"0"], written[b"0"]
+assert store == written
+os.remove("room")
+assert fill(number) > number + 20
+for _ in range(2):
+    assert store == written
+    try:
+        store.close()
+    except kvstore.StorageError as error:
+        assert error.errno == errno.ENOSPC and "nothing is lost" in str(error), error
+    else:
+        raise AssertionError("a snapshot fitted")
+    assert store.closed
+    store = kvstore.open("data", durability=durability, close_checkpoint="never")
+    assert store.recovery_report()["bytes_cut"] == 0
+    assert store == written
+    store.close()
+    store = kvstore.open("data", durability=durability)
+assert store == written
+print(f"a disk of 16 MiB filled with {len(written)} records, durability {durability}: none lost")
+os._exit(0)  # closing would find no room
+"""
+
+
+@pytest.mark.parametrize("durability", ["os", "sync"])
+def test_a_full_disk_loses_nothing(
+    tmp_path: Path, durability: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A tmpfs of 16 MiB; a page that was promised and is not there would be a SIGBUS."""
+    python: list[str | Path] = [sys.executable, "-X", "dev", "-u", "-c", FILL, tmp_path, durability]
+    filled = subprocess.run(
+        [SMALL_DISK, "16m", tmp_path, *python], capture_output=True, text=True, timeout=60
+    )
+    with capfd.disabled():
+        print("\n" + (filled.stdout or filled.stderr).strip())
+    if filled.returncode == 77:
+        pytest.skip(filled.stderr.strip())
+    assert filled.returncode == 0, filled.stderr
+    assert "none lost" in filled.stdout
 
 
 SHIM = """

@@ -259,7 +259,7 @@ def test_stats_count(store: kvstore.Store) -> None:
     stats = store.stats()
     assert stats["records"] == 1
     assert stats["writes"] == 3
-    assert all(isinstance(count, int) for count in stats.values())
+    assert stats["groups"] == 3
     before = stats["syncs"]
     store.set(b"c", b"3", durability="sync")
     assert store.stats()["syncs"] > before

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +157,11 @@ def test_with_closes_after_an_exception(directory: str) -> None:
         ("durability", "fast", ValueError, "durability must be one of 'sync', 'os', not 'fast'"),
         ("durability", True, TypeError, "durability must be one of 'sync', 'os', not True"),
         ("durability", None, TypeError, "durability must be one of"),
+        ("checkpoint_bytes", -1, ValueError, "checkpoint_bytes must be None or an int from 0"),
+        ("checkpoint_bytes", "1", TypeError, "checkpoint_bytes must be None or an int from 0"),
+        ("strict_recovery", 1, TypeError, "strict_recovery must be a bool, not 1"),
+        ("transaction_timeout", -1, ValueError, "transaction_timeout must be a number"),
+        ("transaction_timeout", "5", TypeError, "transaction_timeout must be a number"),
         ("lock_timeout", -1, ValueError, "lock_timeout must be a number of seconds, 0 or more"),
         ("lock_timeout", float("nan"), ValueError, "lock_timeout must be a number of seconds"),
         ("lock_timeout", "1", TypeError, "lock_timeout must be a number of seconds"),
@@ -215,8 +223,39 @@ def test_strict_recovery_refuses_damage_to_synced_data_and_not_a_torn_write(dire
     with kvstore.open(directory) as store:
         report = store.recovery_report()
         assert report["damaged"] and report["log_records"] == 0 and report["quarantine"]
-    log.write_bytes(whole[:-3])
+    log.write_bytes(whole[: -41 - 3])  # into the last record, behind which close has left a mark
     Path(directory, "snapshot.dat").unlink(missing_ok=True)
     with kvstore.open(directory, strict_recovery=True) as store:
         report = store.recovery_report()
         assert not report["damaged"] and report["bytes_cut"] and len(store) == 2
+
+
+READ_ONLY = """
+mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 77
+exec "$2" -c '
+import sys, kvstore
+for flag in "wcn":
+    try:
+        kvstore.open(sys.argv[1], flag)
+    except kvstore.StorageError as error:
+        print(error)
+print(dict(kvstore.open(sys.argv[1], "r")))
+' "$1"
+"""
+
+
+def test_on_a_read_only_file_system_the_error_says_what_to_do(directory: str) -> None:
+    with kvstore.open(directory) as store:
+        store[b"a"] = b"1"
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        pytest.skip("needs unshare, to have mounts of its own")
+    command = [unshare, "--map-root-user", "--mount", "sh", "-c", READ_ONLY, "sh"]
+    done = subprocess.run([*command, directory, sys.executable], capture_output=True, text=True)
+    if done.returncode != 0 and "Traceback" not in done.stderr:
+        pytest.skip(f"this user may not mount: {done.stderr}")
+    *errors, content = done.stdout.splitlines()
+    assert len(errors) == 3 and content == "{b'a': b'1'}", done.stderr
+    for error in errors:
+        assert "LOCK: Read-only file system" in error
+        assert error.count("open it read-only") == 1

@@ -23,7 +23,8 @@ def documented() -> Iterator[tuple[str, Any]]:
     yield "kvstore", kvstore
     for name in kvstore.__all__:
         yield name, getattr(kvstore, name)
-    for owner in (kvstore.Store, _views.KeysView, _views.ValuesView, _views.ItemsView):
+    classes = (kvstore.Store, kvstore.View, kvstore.Batch, kvstore.Transaction)
+    for owner in (*classes, _views.KeysView, _views.ValuesView, _views.ItemsView):
         for name, member in vars(owner).items():
             if not name.startswith("_"):
                 yield f"{owner.__name__}.{name}", member
@@ -67,18 +68,15 @@ def test_the_stub_repeats_the_docstrings() -> None:
         if text is not None:  # only the first overload has one
             found[name] = text
     for name, text in found.items():
-        if name == "Store":
-            runtime = inspect.getdoc(kvstore.Store)
-        else:
-            runtime = inspect.getdoc(DOCUMENTED[name])
-        assert runtime == text, name
-    public = {name for name in DOCUMENTED if name.startswith("Store.")} | {"Store", "open"}
+        assert inspect.getdoc(DOCUMENTED[name]) == text, name
+    public = {name for name in DOCUMENTED if name.startswith(("Batch.", "Store.", "Transaction.", "View."))}
+    public |= {"Batch", "Store", "Transaction", "View", "open", "repair", "salvage", "verify"}
     assert set(found) == public
 
 
 SAMPLE = """
 from array import array
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 
 import kvstore
@@ -106,6 +104,12 @@ with kvstore.open(Path("x"), "n", durability="os", lock_timeout=1) as store:
     store.update([(b"a", b"b")])
     store.update(store)
     eleven: list[bytes] = list(reversed(store.keys()))
+    with store.view() as view:
+        frozen: Mapping[bytes, bytes] = view
+        fourteen: bytes | None = view.get(b"a")
+        fifteen: Iterator[bytes] = view.scan_keys(b"a", limit=1)
+        sixteen: list[bytes] = list(view.values())
+        view[b"a"] = b"b"  # type: ignore[index]
     store["a"]  # type: ignore[index]
     store.set(b"a", b"b", durability="fast")  # type: ignore[arg-type]
     kvstore.open("x", flag="x")  # type: ignore[arg-type]

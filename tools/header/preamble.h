@@ -54,13 +54,14 @@
  *    the function named for it, never by free(), and freeing NULL is allowed. A result that is
  *    called borrowed or lent is not freed; how long it is valid is said with the function.
  *
- * 6. Threads. Any number of threads may use one kvstore handle at the same time, without a lock of
- *    theirs. Error, pin and values objects may be read by any thread, and freed once by any.
- *    Options and cursors may move between threads, but one thread at a time uses them. No function
- *    may be called from a signal handler.
+ * 6. Threads. Any number of threads may use one kvstore or kvstore_view handle at the same time,
+ *    without a lock of theirs. Error, pin and values objects may be read by any thread, and freed
+ *    once by any. Options and cursors may move between threads, but one thread at a time uses them.
+ *    No function may be called from a signal handler.
  *
  * 7. Structs that begin with struct_size grow in later versions: set the struct to zero, then
- *    struct_size to its sizeof. A program keeps working with a newer library.
+ *    struct_size to its sizeof. A program keeps working with a newer library. A struct_size that
+ *    cannot be right is KVSTORE_ERR_INVALID_ARGUMENT, and then nothing is written to the struct.
  *
  * 8. Handles. NULL in place of a handle is KVSTORE_ERR_INVALID_ARGUMENT; only functions that free,
  *    and kvstore_close(), accept it.
@@ -77,12 +78,12 @@
  *    closing it while another thread is inside a call. Set your pointer to NULL: further calls are
  *    then KVSTORE_ERR_INVALID_ARGUMENT. For the same reason no function of this version returns
  *    KVSTORE_ERR_CLOSED; the number is that of other languages, which see a closed store.
- *    Cursors, pins, buffers and values are not affected by the close, and are freed as usual.
+ *    Views, cursors, pins, buffers and values are not affected by the close, and are freed as usual.
  *
  * 3. After fork() the child must not use what its parent opened: every call with the parent's
  *    store is KVSTORE_ERR_FORKED, and kvstore_close() in the child frees the handle but neither writes
- *    nor unlocks. The child may go on reading pins and cursors it inherited, and may open other
- *    stores. It may also just call exec() or _exit().
+ *    nor unlocks. The child may go on reading views, pins and cursors it inherited, and may
+ *    open other stores. It may also just call exec() or _exit().
  *
  * 4. Not closing loses nothing that was acknowledged: the next open replays the log. Closing writes
  *    a snapshot, which makes the next open faster.
@@ -96,7 +97,7 @@
  *    not touch the files of an open store. Data may be larger than memory; the index, at most 16
  *    bytes for each key, must fit.
  *
- * 7. A pin or a cursor that is not released keeps whole files in the address space, and on the
+ * 7. A view, pin or cursor that is not released keeps whole files in the address space, and on the
  *    disk once they have been replaced.
  *
  * 8. After KVSTORE_ERR_PANIC, a defect of the library, only free and close what you hold, and

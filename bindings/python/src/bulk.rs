@@ -1,6 +1,6 @@
 //! The calls that take many keys or pairs.
 
-use kvstore::{Direction, Durability, KeyRange, Store};
+use kvstore::{Batch, Direction, Durability, KeyRange, Store};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyTuple};
@@ -63,24 +63,42 @@ pub(crate) fn delete_many(handle: &Handle, keys: &Bound<'_, PyAny>) -> PyResult<
     // Every key is looked at before the first is deleted, so a wrong one leaves all in place.
     let keys = objects.iter().map(|key| bytes_like(key, "key")).collect::<PyResult<Vec<_>>>()?;
     let durability = handle.durability();
-    handle.slow(py, |engine| {
+    handle.detached(py, || {
         let mut deleted = 0;
         for key in &keys {
-            deleted += usize::from(engine.delete_with(key, Durability::Os)?);
+            let existed = handle.patiently(|engine| engine.delete_with(key, Durability::Os))?;
+            deleted += usize::from(existed);
         }
-        sync_if(deleted > 0, engine, durability)?;
+        sync_if(deleted > 0, handle.engine(), durability)?;
         Ok(deleted)
     })
 }
 
 /// Deletes every entry that is there now.
-pub(crate) fn delete_all(engine: &Store, durability: Durability) -> kvstore::Result<()> {
-    let mut cursor = engine.cursor(KeyRange::all(), Direction::Ascending)?;
-    let mut deleted = false;
-    while let Some((key, _)) = cursor.next_pair() {
-        deleted |= engine.delete_with(key, Durability::Os)?;
-    }
-    sync_if(deleted, engine, durability)
+pub(crate) fn clear(py: Python<'_>, handle: &Handle) -> PyResult<()> {
+    let durability = handle.durability();
+    handle.detached(py, || {
+        let mut cursor = handle.engine().cursor(KeyRange::all(), Direction::Ascending)?;
+        let mut deleted = false;
+        while let Some((key, _)) = cursor.next_pair() {
+            deleted |= handle.patiently(|engine| engine.delete_with(key, Durability::Os))?;
+        }
+        cursor.check()?;
+        sync_if(deleted, handle.engine(), durability)?;
+        Ok(())
+    })
+}
+
+/// Sets the pairs of `items`, a mapping or an iterable of pairs, in one batch.
+pub(crate) fn set_many(handle: &Handle, items: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = items.py();
+    handle.check(py)?;
+    let mut batch = Batch::new();
+    each_pair(items, "set_many", |key, value| {
+        batch.set(bytes_like(key, "key")?, bytes_like(value, "value")?);
+        Ok(())
+    })?;
+    handle.write_batch(py, &batch, handle.durability())
 }
 
 /// Sets the pairs of `other`, a mapping or an iterable of pairs, then those of `named`.
@@ -99,9 +117,9 @@ pub(crate) fn update<'py>(
         written = true;
         Ok(())
     };
-    let mut outcome = other.map_or(Ok(()), |other| each_pair(other, &mut set));
+    let mut outcome = other.map_or(Ok(()), |other| each_pair(other, "update", &mut set));
     if let (Ok(()), Some(named)) = (&outcome, named) {
-        outcome = each_pair(named.as_any(), &mut set);
+        outcome = each_pair(named.as_any(), "update", &mut set);
     }
     let durability = handle.durability();
     let synced = match written {
@@ -111,15 +129,17 @@ pub(crate) fn update<'py>(
     outcome.and(synced)
 }
 
-/// Calls `visit` with each pair of a mapping, of an object with `keys()`, or of an iterable.
+/// Calls `visit` with each pair of a mapping, of an object with `keys()`, or of an iterable; `caller`
+/// is the method to name in messages.
 fn each_pair<'py>(
     source: &Bound<'py, PyAny>,
+    caller: &str,
     mut visit: impl FnMut(&Bound<'py, PyAny>, &Bound<'py, PyAny>) -> PyResult<()>,
 ) -> PyResult<()> {
     if let Ok(mapping) = source.cast::<PyMapping>() {
         // `items()` of another store sees one instant, where a lookup for each key does not.
         let items = mapping.as_any().call_method0("items")?;
-        return each_pair_of(&items, visit);
+        return each_pair_of(&items, caller, visit);
     }
     if source.hasattr("keys")? {
         for key in source.call_method0("keys")?.try_iter()? {
@@ -128,11 +148,12 @@ fn each_pair<'py>(
         }
         return Ok(());
     }
-    each_pair_of(source, visit)
+    each_pair_of(source, caller, visit)
 }
 
 fn each_pair_of<'py>(
     pairs: &Bound<'py, PyAny>,
+    caller: &str,
     mut visit: impl FnMut(&Bound<'py, PyAny>, &Bound<'py, PyAny>) -> PyResult<()>,
 ) -> PyResult<()> {
     for (index, pair) in pairs.try_iter()?.enumerate() {
@@ -143,7 +164,7 @@ fn each_pair_of<'py>(
         };
         if pair.len() != 2 {
             return Err(PyValueError::new_err(format!(
-                "update takes pairs of key and value, but element {index} has {} items",
+                "{caller} takes pairs of key and value, but element {index} has {} items",
                 pair.len()
             )));
         }

@@ -1,33 +1,35 @@
-//! `==` between a store and another mapping.
+//! `==` between a store, or a view of one, and another mapping.
 
-use kvstore::{Direction, KeyRange};
+use kvstore::Cursor;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyNotImplemented};
 
 use crate::bytes::to_bytes;
+use crate::errors::exception;
 use crate::handle::take_turns;
-use crate::store::Store;
 
-/// Whether `other` is a mapping with the same entries; `NotImplemented` when it is no mapping.
+/// Whether `other` is a mapping with the same entries as `this`, which has `len` of them;
+/// `NotImplemented` when it is no mapping.
 ///
 /// A handle equals itself without a look at its entries, also when it is closed.
 pub(crate) fn equal<'py>(
-    store: &Bound<'py, Store>,
+    this: &Bound<'py, PyAny>,
     other: &Bound<'py, PyAny>,
+    len: impl FnOnce() -> PyResult<usize>,
+    entries: impl FnOnce() -> PyResult<Cursor>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let py = store.py();
-    if store.is(other) {
+    let py = this.py();
+    if this.is(other) {
         return answer(py, true);
     }
     let Ok(other) = other.cast::<PyMapping>() else {
         return Ok(PyNotImplemented::get(py).to_owned().into_any());
     };
-    let handle = store.get().handle();
-    if handle.len(py)? != other.len()? {
+    if len()? != other.len()? {
         return answer(py, false);
     }
-    let mut entries = handle.cursor(py, KeyRange::all(), Direction::Ascending)?;
+    let mut entries = entries()?;
     let mut step = 0;
     while let Some((key, value)) = entries.next_pair() {
         let (key, value) = (to_bytes(py, key)?, to_bytes(py, value)?);
@@ -37,6 +39,7 @@ pub(crate) fn equal<'py>(
         }
         step += 1;
     }
+    entries.check().map_err(|error| exception(py, error))?;
     answer(py, true)
 }
 

@@ -11,7 +11,7 @@ use pyo3::types::PyString;
 
 /// The exception for `error`, with everything the engine knows about it.
 ///
-/// A call that waited for the lock in vain is told apart by its caller: see [`lock_timeout`].
+/// A call that waited in vain is told apart by its caller: see [`lock_timeout`].
 #[cold]
 #[inline(never)]
 pub(crate) fn exception(py: Python<'_>, error: Error) -> PyErr {
@@ -39,11 +39,18 @@ pub(crate) fn exception(py: Python<'_>, error: Error) -> PyErr {
     built.map_or_else(|failure| failure, PyErr::from_value)
 }
 
-/// The exception for an `open` that waited `lock_timeout` seconds for the lock.
+/// The exception for an `open` that waited `lock_timeout` seconds for the lock, and for a write that
+/// waited `transaction_timeout` seconds for a transaction.
 #[cold]
 pub(crate) fn lock_timeout(py: Python<'_>, error: Error) -> PyErr {
     let built = locked_error(py, "LockTimeout", libc::ETIMEDOUT, &error);
     built.map_or_else(|failure| failure, PyErr::from_value)
+}
+
+/// A `ClosedError`, for what is closed on this side of the engine.
+#[cold]
+pub(crate) fn closed(py: Python<'_>, message: &str) -> PyErr {
+    new(py, "ClosedError", (message,)).map_or_else(|failure| failure, PyErr::from_value)
 }
 
 /// `path` as a Python `str`, undecodable bytes as surrogates, as `os.fsdecode` has them.

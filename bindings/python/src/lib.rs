@@ -5,13 +5,20 @@
 //! | file | owns |
 //! |---|---|
 //! | `open.rs` | `open()`, its flags and options |
-//! | `store.rs` | the class `Store`: every method, most of them one line |
+//! | `store/` | the class `Store`: every method, most of them one line |
+//! | `batch.rs` | the class `Batch` |
 //! | `bulk.rs` | the calls that take many keys or pairs |
-//! | `equality.rs` | `==` between a store and another mapping |
+//! | `equality.rs` | `==` between a store, or a view of one, and another mapping |
 //! | `handle.rs` | the engine's handle, and when to release the interpreter lock around it |
-//! | `cursor.rs` | the iterators that `iter`, `reversed` and `scan` return |
+//! | `view.rs` | the class `View`: a store at one instant |
+//! | `transaction.rs` | the class `Transaction` |
+//! | `backup.rs` | `backup` of a store and of a view |
+//! | `cursor.rs` | the iterators that `iter`, `reversed`, `scan` and `scan_keys` return |
+//! | `stats.rs` | the dictionaries of `stats` and `recovery_report` |
 //! | `pin.rs` | the buffer behind `get_view` |
 //! | `bytes.rs` | Python objects to byte slices and back |
+//! | `verify.rs` | `verify()`, `repair()` and `salvage()` |
+//! | `signals.rs` | signals during long work of the engine |
 //! | `errors.rs` | engine errors to the exceptions of `kvstore._errors` |
 //!
 //! The Python half, in `python/kvstore`, holds what Python expresses better: exceptions with
@@ -21,6 +28,8 @@
 
 #![deny(unsafe_code)]
 
+mod backup;
+mod batch;
 mod bulk;
 mod bytes;
 mod cursor;
@@ -29,7 +38,12 @@ mod errors;
 mod handle;
 mod open;
 mod pin;
+mod signals;
+mod stats;
 mod store;
+mod transaction;
+mod verify;
+mod view;
 
 /// The compiled part of `kvstore`; import `kvstore` instead.
 // The interpreter lock is what keeps other threads from changing the bytes that are being read.
@@ -39,9 +53,17 @@ mod _kvstore {
     use pyo3::types::PyModule;
 
     #[pymodule_export]
+    use crate::batch::Batch;
+    #[pymodule_export]
     use crate::open::open;
     #[pymodule_export]
     use crate::store::Store;
+    #[pymodule_export]
+    use crate::transaction::Transaction;
+    #[pymodule_export]
+    use crate::verify::{repair, salvage, verify};
+    #[pymodule_export]
+    use crate::view::View;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

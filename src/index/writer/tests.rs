@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::IndexWriter;
-use crate::index::Index;
-use crate::io::{Epoch, Location, Segments, heap_mapping};
+use crate::index::shard::between;
+use crate::index::{Index, Move, Sweep};
+use crate::io::{Epoch, Location, SegmentId, SegmentSet, Segments, heap_mapping};
 
 /// Records with the keys `0..count` as four bytes, and values that say which version they are.
 struct Records {
@@ -134,4 +135,81 @@ fn readers_find_every_key_while_tables_grow() {
         stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(index.len(), 2 * KEYS as usize);
+}
+
+/// An index whose first shard is growing, and a key that was deleted there since it began to: its
+/// predecessor has the key still. Returns that as well, and what a checkpoint does amid a read: the
+/// growing ends, every live key is relocated from version 0 to version 1, which lies in another
+/// file, and all tables are swept.
+fn overtaken() -> (Arc<Index>, Records, u32, impl FnOnce() + 'static) {
+    const KEYS: u32 = 100_000;
+    let old = records(KEYS, 1);
+    let (copy, offsets) = copy_of(&old, KEYS);
+    let mut writer = IndexWriter::new(old.segments.clone());
+    let index = writer.index().clone();
+    let in_shard = |key: &u32| index.hash(&key.to_be_bytes()).shard() == 0;
+    let keys: Vec<u32> = (0..KEYS).filter(in_shard).collect();
+    let deleted = keys[0];
+    let mut count = 0;
+    while count < 200 || !writer.shards[0].moving {
+        set(&mut writer, &old, keys[count], 0);
+        count += 1;
+    }
+    assert!(delete(&mut writer, &old, deleted));
+    assert!(writer.shards[0].moving, "the shard is still growing");
+    let live: Vec<Move> = keys[1..count]
+        .iter()
+        .map(|&key| {
+            let hash = index.hash(&key.to_be_bytes());
+            Move::new(hash, old.locations[0][key as usize], offsets[key as usize])
+        })
+        .collect();
+    let mut retired = SegmentSet::default();
+    retired.insert(old.locations[0][0].segment_id());
+    let work = move || {
+        writer.finish_move(0);
+        writer.relocate(&live, copy);
+        assert!(writer.sweep(&mut Sweep::default(), &retired, usize::MAX).unwrap());
+    };
+    (index, old, deleted, work)
+}
+
+/// The same records in another file: its segment, and where in it they are.
+fn copy_of(records: &Records, count: u32) -> (SegmentId, Vec<u64>) {
+    let pins = records.segments.pins();
+    let mut bytes = Vec::new();
+    let mut offsets = Vec::new();
+    for &location in &records.locations[0][..count as usize] {
+        offsets.push(bytes.len() as u64);
+        bytes.extend_from_slice(pins.bytes(location, 13).unwrap());
+    }
+    (records.segments.install(heap_mapping(bytes)).unwrap(), offsets)
+}
+
+/// A reader that had loaded the predecessor once went on there after it had met the buried slot.
+#[test]
+fn a_key_deleted_while_its_shard_grew_stays_deleted_for_a_reader_that_a_sweep_overtakes() {
+    let (index, _records, deleted, work) = overtaken();
+    assert_eq!(version_of(&index, deleted), None);
+    between::next(work);
+    assert_eq!(version_of(&index, deleted), None);
+    assert_eq!(version_of(&index, deleted), None);
+}
+
+/// A view was once refused as if records could not be read: it had one too many.
+#[test]
+fn a_key_deleted_while_its_shard_grew_is_not_collected_when_a_sweep_comes_between() {
+    let (index, _records, deleted, work) = overtaken();
+    let before = index.collect().unwrap().len();
+    assert_eq!(before, index.len());
+    between::next(work);
+    let mut locations = index.collect().unwrap();
+    locations.sort_unstable_by_key(|location| location.bits());
+    locations.dedup();
+    let guard = Epoch.enter();
+    let has_key = |location: &Location| {
+        let source = index.segments.at(*location, &guard).unwrap();
+        crate::record::Run::decode_if_key(&source, &deleted.to_be_bytes()).is_some()
+    };
+    assert!(!locations.iter().any(has_key));
 }

@@ -3,10 +3,15 @@
 //! Between a `light` of one thread and a `heavy` of another there is a full barrier; between two
 //! `light`s there is nothing.
 
-use std::sync::atomic::{AtomicU8, Ordering, compiler_fence, fence};
+use std::sync::atomic::{Ordering, compiler_fence};
 
-/// How `heavy` does its part; set by the first call of [`detect`].
-static STRATEGY: AtomicU8 = AtomicU8::new(UNKNOWN);
+use crate::sync::atomic::{AtomicU8, fence};
+use crate::sync::global;
+
+global! {
+    /// How `heavy` does its part; set by the first call of [`detect`].
+    static STRATEGY: AtomicU8 = AtomicU8::new(UNKNOWN);
+}
 
 const UNKNOWN: u8 = 0;
 /// `heavy` has the kernel interrupt every running thread of the process.
@@ -45,7 +50,7 @@ pub(super) fn detect() {
     }
 }
 
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(target_os = "linux", not(any(miri, loom))))]
 mod system {
     /// Announces that this process will use [`barrier`]. False where that cannot be done: before
     /// Linux 4.14, or in a sandbox that forbids the call.
@@ -64,7 +69,19 @@ mod system {
     }
 }
 
-#[cfg(not(all(target_os = "linux", not(miri))))]
+/// In a model the call is missing, or it can be had and fails: see [`crate::models`].
+#[cfg(loom)]
+mod system {
+    pub(super) fn register() -> bool {
+        crate::sync::has_failing_barrier()
+    }
+
+    pub(super) fn barrier() -> bool {
+        false
+    }
+}
+
+#[cfg(not(any(all(target_os = "linux", not(miri)), loom)))]
 mod system {
     pub(super) fn register() -> bool {
         false

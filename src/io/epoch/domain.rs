@@ -1,27 +1,32 @@
 //! The threads that read, and what waits for them to leave.
 
 use std::any::Any;
-use std::cell::{Cell, UnsafeCell};
-use std::hint;
+use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::sync::atomic::Ordering;
 
 use super::barrier;
+use super::lock::DomainLock;
 use crate::io::fork::at_fork;
+use crate::sync::atomic::AtomicU64;
+use crate::sync::{free, global, thread_cell, thread_static};
 
-/// The current epoch; advanced by every retirement.
-pub(super) static EPOCH: AtomicU64 = AtomicU64::new(1);
+global! {
+    /// The current epoch; advanced by every retirement.
+    pub(super) static EPOCH: AtomicU64 = AtomicU64::new(1);
+}
 
-/// The newest epoch that garbage waits for readers to leave, or `OUTSIDE` when none waits.
-pub(super) static WAITING: AtomicU64 = AtomicU64::new(OUTSIDE);
+global! {
+    /// The newest epoch that garbage waits for readers to leave, or `OUTSIDE` when none waits.
+    pub(super) static WAITING: AtomicU64 = AtomicU64::new(OUTSIDE);
+}
 
 /// Less than every epoch.
 const OUTSIDE: u64 = 0;
 
 /// Retired objects gathered before a heavy barrier is spent on them. A system call for each
-/// would show in the latencies of writes.
-const BATCH: usize = 16;
+/// would show in the latencies of writes. A model cannot retire that many.
+const BATCH: usize = if cfg!(loom) { 1 } else { 16 };
 
 /// A thread's announcement that it is reading. Slots live for ever and are used again. Only the
 /// thread that holds one stores to it; which that is changes under the domain's lock.
@@ -113,63 +118,31 @@ struct Domain {
 struct Garbage {
     /// To be freed when no slot holds an epoch up to this one.
     epoch: u64,
-    #[expect(dead_code, reason = "held for its drop")]
     object: Box<dyn Any + Send>,
 }
 
-/// A spin lock: it is held for a few instructions, and unlike one that parks threads it can be
-/// taken before a fork and released on both sides.
-struct Locked {
-    taken: AtomicBool,
-    domain: UnsafeCell<Domain>,
+global! {
+    static DOMAIN: DomainLock<Domain> =
+        DomainLock::new(Domain { slots: Vec::new(), free: Vec::new(), garbage: Vec::new() });
 }
 
-// SAFETY: the domain is reached only through `with`, which holds the lock, and what is in it is
-// `Send`.
-unsafe impl Sync for Locked {}
-
-static DOMAIN: Locked = Locked {
-    taken: AtomicBool::new(false),
-    domain: UnsafeCell::new(Domain { slots: Vec::new(), free: Vec::new(), garbage: Vec::new() }),
-};
-
-impl Locked {
-    /// Runs `work`, which must not come back here or panic, under the lock.
-    fn with<R>(&self, work: impl FnOnce(&mut Domain) -> R) -> R {
-        self.lock();
-        // SAFETY: the lock is held, so this is the only reference.
-        let result = work(unsafe { &mut *self.domain.get() });
-        self.unlock();
-        result
-    }
-
-    fn lock(&self) {
-        let mut spins = 0;
-        // Acquire pairs with the Release in `unlock`.
-        while self.taken.swap(true, Ordering::Acquire) {
-            spins += 1;
-            if spins % 64 == 0 { thread::yield_now() } else { hint::spin_loop() }
-        }
-    }
-
-    fn unlock(&self) {
-        self.taken.store(false, Ordering::Release);
-    }
-}
-
-thread_local! {
+thread_cell! {
     /// The thread's slot, once it has one. Without a destructor, so that it can be had for as
     /// long as the thread runs, and at the cost of a load.
-    static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
-    /// Gives the slot back when the thread ends.
-    static AT_EXIT: AtExit = const { AtExit };
+    static SLOT: Option<&'static Slot> = None;
 }
 
-struct AtExit;
+thread_static! {
+    /// Gives the slot back when the thread ends.
+    static AT_EXIT: AtExit = AtExit(Cell::new(None));
+}
+
+/// The thread's slot, too.
+struct AtExit(Cell<Option<&'static Slot>>);
 
 impl Drop for AtExit {
     fn drop(&mut self) {
-        let Some(slot) = SLOT.get() else { return };
+        let Some(slot) = self.0.get() else { return };
         if slot.presence().guards() == 0 {
             give_back(slot);
         } else {
@@ -189,7 +162,7 @@ pub(super) fn current_slot() -> &'static Slot {
 fn first_slot() -> &'static Slot {
     let slot = take_slot();
     // A thread whose destructors have run gives it back after each use.
-    slot.set_borrowed(AT_EXIT.try_with(|_| ()).is_err());
+    slot.set_borrowed(AT_EXIT.try_with(|exit| exit.0.set(Some(slot))).is_err());
     SLOT.set(Some(slot));
     slot
 }
@@ -215,16 +188,20 @@ fn give_back(slot: &'static Slot) {
 
 /// Drops `object`, which nobody can reach any more, once nobody still looks at it.
 pub(super) fn retire(object: Box<dyn Any + Send>) {
-    let due = DOMAIN.with(|domain| {
+    if set_aside(object) {
+        collect();
+    }
+}
+
+/// As [`retire`], and leaves the freeing to the next who collects. Returns whether that is due.
+pub(super) fn set_aside(object: Box<dyn Any + Send>) -> bool {
+    DOMAIN.with(|domain| {
         // Release: who sees the new epoch sees that the object was taken out. Under the lock,
         // so that `garbage` is in ascending order of epoch.
         let epoch = EPOCH.fetch_add(1, Ordering::AcqRel);
         domain.garbage.push(Garbage { epoch, object });
         domain.garbage.len() >= BATCH
-    });
-    if due {
-        collect();
-    }
+    })
 }
 
 /// Frees all garbage that no reader can see any more.
@@ -238,7 +215,7 @@ pub(super) fn collect() {
         return;
     }
     // Objects are dropped without the lock: unmapping a file takes long.
-    let free: Vec<Garbage> = DOMAIN.with(|domain| {
+    let unreachable: Vec<Garbage> = DOMAIN.with(|domain| {
         // Acquire pairs with the Release in `Slot::leave`.
         let presences = domain.slots.iter().map(|slot| Presence(slot.0.load(Ordering::Acquire)));
         let entered = presences.map(Presence::epoch);
@@ -247,13 +224,15 @@ pub(super) fn collect() {
         let end = domain
             .garbage
             .partition_point(|garbage| garbage.epoch <= newest && garbage.epoch < oldest);
-        let free = domain.garbage.drain(..end).collect();
+        let unreachable = domain.garbage.drain(..end).collect();
         if domain.garbage.is_empty() {
             WAITING.store(OUTSIDE, Ordering::Relaxed);
         }
-        free
+        unreachable
     });
-    drop(free);
+    for garbage in unreachable {
+        free(garbage.object);
+    }
 }
 
 /// A reader left that something waited for, or that had only borrowed its slot.
@@ -276,12 +255,14 @@ extern "C" fn after_fork_in_parent() {
 extern "C" fn after_fork_in_child() {
     // The other threads do not exist here, so none of them will ever leave.
     let own = SLOT.get();
-    // SAFETY: `before_fork` took the lock on this thread.
-    let domain = unsafe { &mut *DOMAIN.domain.get() };
-    for &slot in &domain.slots {
-        if !own.is_some_and(|own| ptr::eq(own, slot)) {
-            slot.set_presence(Presence(OUTSIDE));
+    let clear = |domain: &mut Domain| {
+        for &slot in &domain.slots {
+            if !own.is_some_and(|own| ptr::eq(own, slot)) {
+                slot.set_presence(Presence(OUTSIDE));
+            }
         }
-    }
+    };
+    // SAFETY: `before_fork` took the lock on this thread.
+    unsafe { DOMAIN.with_locked(clear) };
     DOMAIN.unlock();
 }

@@ -23,13 +23,17 @@
 
 mod barrier;
 mod domain;
+mod lock;
+mod retirable;
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::Ordering;
 
 use domain::{EPOCH, Presence, Slot, current_slot};
+#[cfg(all(test, loom))]
+pub(crate) use lock::SpinLock;
+pub(crate) use retirable::Retirable;
 
 /// Entered by readers before they follow a pointer that may be retired. There is one domain of
 /// readers for the whole process.
@@ -70,34 +74,9 @@ impl Epoch {
         read(&guard)
     }
 
-    /// Takes `*slot` out, if it is not null, and drops the box when no guard can still see it.
-    /// Whoever owns the slot made it from a box, and stores to it from one thread at a time.
-    pub(crate) fn retire<T: Send + 'static>(self, slot: &AtomicPtr<T>) {
-        // Acquire pairs with the store that published the pointer, so that the drop sees the
-        // object whole.
-        let retired = slot.swap(ptr::null_mut(), Ordering::AcqRel);
-        if !retired.is_null() {
-            // SAFETY: the pointer came from `Box::into_raw` and was just taken out of the only
-            // slot that held it, so this is its only owner.
-            domain::retire(unsafe { Box::from_raw(retired) });
-        }
-    }
-
     /// Frees what no reader can see any more, without waiting for more to be retired.
     pub(crate) fn flush(self) {
         domain::collect();
-    }
-}
-
-impl Guard<'_> {
-    /// The object that `slot` points at, valid while this guard lives.
-    #[inline]
-    pub(crate) fn load<'g, T>(&'g self, slot: &'g AtomicPtr<T>) -> Option<&'g T> {
-        // Acquire pairs with the Release of whoever stored the pointer.
-        let pointer = slot.load(Ordering::Acquire);
-        // SAFETY: slots hold null or a pointer from `Box::into_raw`, and are emptied only by
-        // `Epoch::retire`, which frees the object after this guard has gone.
-        unsafe { pointer.as_ref() }
     }
 }
 
@@ -148,6 +127,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicU64};
     use std::thread;
+    use std::time::{Duration, Instant};
 
     /// Says when it is dropped, and makes a use after that visible.
     struct Canary {
@@ -162,31 +142,41 @@ mod tests {
         }
     }
 
-    fn canary(drops: &Arc<AtomicU64>) -> *mut Canary {
-        let canary = Canary { alive: AtomicBool::new(true), drops: drops.clone() };
-        Box::into_raw(Box::new(canary))
+    fn canary(drops: &Arc<AtomicU64>) -> Box<Canary> {
+        Box::new(Canary { alive: AtomicBool::new(true), drops: drops.clone() })
+    }
+
+    /// Waits for what the last reader to leave does, which may be one of another test.
+    fn until(freed: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !freed() {
+            assert!(Instant::now() < deadline, "the last reader to leave frees it");
+            thread::yield_now();
+        }
     }
 
     #[test]
     fn an_object_outlives_the_guards_that_may_see_it_and_no_longer() {
         let drops = Arc::new(AtomicU64::new(0));
-        let slot = AtomicPtr::new(canary(&drops));
+        let slot = Retirable::vacant();
+        slot.replace(canary(&drops));
         let outer = Epoch.enter();
         let inner = Epoch.enter();
-        let seen = outer.load(&slot).unwrap();
-        Epoch.retire(&slot);
+        let seen = slot.load(&outer).unwrap();
+        slot.retire();
         Epoch.flush();
         drop(inner);
         assert!(seen.alive.load(Ordering::Relaxed));
         assert_eq!(drops.load(Ordering::Relaxed), 0);
         drop(outer);
-        assert_eq!(drops.load(Ordering::Relaxed), 1, "the last reader to leave frees it");
+        until(|| drops.load(Ordering::Relaxed) == 1);
     }
 
     #[test]
     fn readers_never_see_a_freed_object() {
         let drops = Arc::new(AtomicU64::new(0));
-        let slot = AtomicPtr::new(canary(&drops));
+        let slot = Retirable::vacant();
+        slot.replace(canary(&drops));
         let stop = AtomicBool::new(false);
         const ROUNDS: u64 = 20_000;
         thread::scope(|scope| {
@@ -194,21 +184,20 @@ mod tests {
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
                         let guard = Epoch.enter();
-                        if let Some(canary) = guard.load(&slot) {
+                        if let Some(canary) = slot.load(&guard) {
                             assert!(canary.alive.load(Ordering::Relaxed));
                         }
                     }
                 });
             }
             for _ in 0..ROUNDS {
-                Epoch.retire(&slot);
-                slot.store(canary(&drops), Ordering::Release);
+                slot.retire();
+                slot.replace(canary(&drops));
             }
             stop.store(true, Ordering::Relaxed);
         });
-        Epoch.retire(&slot);
+        slot.retire();
         Epoch.flush();
-        // Another test's guard may be in the way of the last ones.
-        assert!(drops.load(Ordering::Relaxed) > ROUNDS - 1_000);
+        until(|| drops.load(Ordering::Relaxed) == ROUNDS + 1);
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// The files with exported items, in the order of the manual, with the title of their section.
 /// A type must come before the sections that use it.
-const SECTIONS: [(&str, &str); 13] = [
+const SECTIONS: [(&str, &str); 18] = [
     ("status", "Status codes and versions"),
     ("error", "Errors"),
     ("slice", "Bytes that are borrowed"),
@@ -16,11 +16,16 @@ const SECTIONS: [(&str, &str); 13] = [
     ("write", "Writing"),
     ("read", "Reading into the caller's memory"),
     ("buffer", "Reading a copy"),
+    ("batch", "Writing several keys at once, and depending on the value before"),
     ("pin", "Reading without a copy"),
     ("many", "Reading many keys at once"),
     ("range", "Ranges of keys"),
     ("cursor", "Scanning"),
+    ("view", "The store at one instant"),
+    ("transaction", "Transactions"),
+    ("backup", "Backups"),
     ("stats", "Figures and recovery"),
+    ("verify", "Checking, repairing and salvaging a directory"),
 ];
 
 const PREAMBLE: &str = include_str!("../preamble.h");

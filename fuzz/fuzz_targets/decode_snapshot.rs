@@ -1,0 +1,4 @@
+//! Any bytes as a snapshot; see `kvstore::fuzzing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| kvstore::fuzzing::decode_snapshot(bytes));
