@@ -1,14 +1,14 @@
 //! Copying records into a snapshot, in order, each checked first; by two threads if they are many.
 
 use super::SnapshotWriter;
+use super::blocks::Blocks;
 use super::shares::Shares;
-use super::write::write_out;
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{File, Location, MAX_FILE_LEN, SegmentSet};
+use crate::io::{File, Location, SegmentSet};
 use crate::ordered::{OrderedRun, Walk};
 use crate::record::{LOG_RUN_OFFSET, append_snapshot_entry};
 use crate::record::{decode_log_entry, decode_snapshot_entry, log_entry_len};
-use crate::sync::{is_parallel, join};
+use crate::sync::{Mutex, is_parallel, join};
 
 /// Fewer records are copied by one thread.
 const MANY: usize = 16 << 10;
@@ -78,9 +78,10 @@ impl SnapshotWriter {
         progress: &mut dyn FnMut(Amount) -> Result<()>,
     ) -> Result<Vec<N>> {
         let records = records_in_share(source.ordered);
-        let shares = Shares::new(source.ordered.len().div_ceil(records), self.written);
-        let mut ours = Worker::new(source, &self.file, &shares, records);
-        let mut theirs = Worker::new(source, &self.file, &shares, records);
+        let shares = Shares::new(source.ordered.len().div_ceil(records));
+        let output = Output { file: &self.file, blocks: Mutex::new(&mut self.blocks) };
+        let mut ours = Worker::new(source, &output, &shares, records);
+        let mut theirs = Worker::new(source, &output, &shares, records);
         let mut work = || ours.work(Some(progress));
         let (done, helped) =
             if threads > 1 { join(work, || theirs.work(None)) } else { (work(), Ok(())) };
@@ -90,7 +91,6 @@ impl SnapshotWriter {
             (_, Err((_, error))) | (Err((_, error)), Ok(())) => return Err(error),
             (Ok(()), Ok(())) => {}
         }
-        self.written = shares.end();
         let (mut notes, more) = (ours.notes, theirs.notes);
         notes.try_reserve_exact(more.len()).map_err(|_| out_of_memory(size_of_val(&*more)))?;
         notes.extend_from_slice(&more);
@@ -113,14 +113,22 @@ fn records_in_share(ordered: &OrderedRun) -> usize {
     (SHARE * lens.len()).checked_div(bytes).unwrap_or(1).clamp(1, MOST)
 }
 
+/// Where it is copied to.
+struct Output<'a> {
+    file: &'a File,
+    /// Added to by whoever has the turn, and so in order.
+    blocks: Mutex<&'a mut Blocks>,
+}
+
 /// What one thread copies.
 struct Worker<'a, F, N> {
     source: &'a Source<'a, F>,
-    file: &'a File,
+    output: &'a Output<'a>,
     shares: &'a Shares,
     /// Records of each share but the last.
     records: usize,
     bytes: Vec<u8>,
+    block: Vec<u8>,
     notes: Vec<N>,
 }
 
@@ -130,11 +138,12 @@ type Progress<'a> = Option<&'a mut dyn FnMut(Amount) -> Result<()>>;
 impl<'a, N: Note, F: Fn(&[u8], Location, u64) -> N> Worker<'a, F, N> {
     fn new(
         source: &'a Source<'a, F>,
-        file: &'a File,
+        output: &'a Output<'a>,
         shares: &'a Shares,
         records: usize,
     ) -> Worker<'a, F, N> {
-        Worker { source, file, shares, records, bytes: Vec::new(), notes: Vec::new() }
+        let (bytes, block, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Worker { source, output, shares, records, bytes, block, notes }
     }
 
     /// Copies shares until none is left or one before them has failed. An error is that of the share
@@ -170,15 +179,16 @@ impl<'a, N: Note, F: Fn(&[u8], Location, u64) -> N> Worker<'a, F, N> {
                 return Ok(false);
             }
             let report = progress.as_mut().map(|report| &mut **report as _);
-            let Some(place) = self.shares.wait(share, report)? else { return Ok(false) };
-            let end = place + self.bytes.len() as u64;
-            if end > MAX_FILE_LEN {
-                return Err(too_large());
+            if !self.shares.wait(share, report)? {
+                return Ok(false);
             }
-            self.shares.advance(if walk.left() > 0 { share } else { share + 1 }, end);
+            let (place, whole) = self.output.blocks.lock().add(&self.bytes, &mut self.block)?;
+            if walk.left() == 0 {
+                self.shares.pass_on();
+            }
             let notes = &mut self.notes[first_note..];
             notes.iter_mut().for_each(|note| *note = note.shifted(place));
-            write_out(self.file, &self.bytes, place)?;
+            whole.write(self.output.file, &self.bytes, &self.block)?;
             self.bytes.clear();
         }
         Ok(true)
@@ -239,13 +249,7 @@ impl<N, F: Fn(&[u8], Location, u64) -> N> Source<'_, F> {
 }
 
 #[cold]
-fn too_large() -> Error {
-    let message = format!("a snapshot cannot exceed {MAX_FILE_LEN} bytes; the log is kept");
-    Error::new(ErrorKind::TooLarge, message)
-}
-
-#[cold]
-fn out_of_memory(bytes: usize) -> Error {
+pub(super) fn out_of_memory(bytes: usize) -> Error {
     Error::new(ErrorKind::OutOfMemory, format!("no memory for {bytes} bytes of a snapshot"))
 }
 

@@ -3,6 +3,7 @@
 //! It is written beside the one in force and takes its place by a rename, so there is always one
 //! whole snapshot. Reading it checks every byte; a damaged snapshot is an error, never a guess.
 
+mod blocks;
 mod copy;
 mod read;
 mod shares;

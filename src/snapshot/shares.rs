@@ -1,10 +1,10 @@
 //! Shares of the records, which several threads copy: where in the file each has its place follows
-//! from the lengths of all before it, so they are given their places in their order.
+//! from the lengths of all before it, so they take their places in their order.
 //!
 //! A thread takes the next share, encodes it, waits for its *turn*, which comes when all shares before
-//! it have their places, passes the turn on, and only then writes. So what is written where does not
-//! depend on how fast anybody is, and nobody waits for another's writing. A share that is longer than
-//! a buffer is written piece by piece by whoever has its turn.
+//! it have their places, takes its own, passes the turn on, and only then writes. So what is written
+//! where does not depend on how fast anybody is, and nobody waits for another's writing. A share that is
+//! longer than a buffer is written piece by piece by whoever has its turn.
 //!
 //! One of the threads tells somebody how far they are; the other does not take its turn while too much
 //! has not been told, however long the first one does not get to it.
@@ -27,8 +27,6 @@ pub(super) struct Shares {
 struct Turn {
     /// The share whose turn it is.
     share: usize,
-    /// Where in the file it has its place.
-    offset: u64,
     /// The first share that has failed, if one has; those before it are to be completed all the same,
     /// so that the first failure is found whoever comes to it.
     failed: usize,
@@ -45,9 +43,9 @@ impl Turn {
 }
 
 impl Shares {
-    /// The first of `count` shares has its place at `offset`.
-    pub(super) fn new(count: usize, offset: u64) -> Shares {
-        let turn = Turn { share: 0, offset, failed: usize::MAX, done: Amount::default() };
+    /// There are `count` shares.
+    pub(super) fn new(count: usize) -> Shares {
+        let turn = Turn { share: 0, failed: usize::MAX, done: Amount::default() };
         let (next, turn) = (AtomicUsize::new(0), Mutex::new(turn));
         Shares { count, next, turn, changed: Condvar::default() }
     }
@@ -60,8 +58,7 @@ impl Shares {
     }
 
     /// Waits for the turn of `share`, which is that behind the last one when all have their places.
-    /// Returns where what comes next of it has its place, or `None` when a share before it has failed,
-    /// so that it is not needed.
+    /// Returns false when a share before it has failed, so that it is not needed.
     ///
     /// # Errors
     /// Those of `report`, if there is one: it is called whenever more has been done, with nothing
@@ -70,7 +67,7 @@ impl Shares {
         &self,
         share: usize,
         mut report: Option<&mut dyn FnMut(Amount) -> Result<()>>,
-    ) -> Result<Option<u64>> {
+    ) -> Result<bool> {
         let mut turn = self.turn.lock();
         loop {
             if let Some(report) = &mut report
@@ -83,10 +80,10 @@ impl Shares {
                 turn = self.turn.lock();
             }
             if turn.failed < share {
-                return Ok(None);
+                return Ok(false);
             }
             if turn.share == share && (report.is_some() || !turn.is_ahead()) {
-                return Ok(Some(turn.offset));
+                return Ok(true);
             }
             (turn, _) = self.changed.wait_until(turn, None);
         }
@@ -101,11 +98,9 @@ impl Shares {
         turn.failed > share
     }
 
-    /// Whoever has the turn has taken the place up to `offset`; next is the turn of `share`, the same or
-    /// the one behind it.
-    pub(super) fn advance(&self, share: usize, offset: u64) {
-        let mut turn = self.turn.lock();
-        (turn.share, turn.offset) = (share, offset);
+    /// Whoever has the turn has taken all of the share's place.
+    pub(super) fn pass_on(&self) {
+        self.turn.lock().share += 1;
         self.changed.notify_all();
     }
 
@@ -118,11 +113,6 @@ impl Shares {
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.count
-    }
-
-    /// Where the last share ends, once all have their places.
-    pub(super) fn end(&self) -> u64 {
-        self.turn.lock().offset
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::blocks::Blocks;
 use super::{SNAPSHOT_NAME, UNFINISHED_NAME};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Access, Directory, File, Mapping, Step};
@@ -10,8 +11,7 @@ use crate::record::{SnapshotHeader, encode_snapshot_header};
 /// A snapshot being written: to its temporary name, or in a directory that nobody opens yet.
 pub(crate) struct SnapshotWriter {
     pub(super) file: Arc<File>,
-    /// How many bytes it has.
-    pub(super) written: u64,
+    pub(super) blocks: Blocks,
     entries_left: u32,
 }
 
@@ -52,8 +52,9 @@ impl SnapshotWriter {
         };
         let file = Arc::new(directory.create_file_for(name, SNAPSHOT_NAME)?);
         let header = encode_snapshot_header(SnapshotHeader { timestamp, count });
-        file.write_all_at(&header, 0)?;
-        Ok(SnapshotWriter { file, written: header.len() as u64, entries_left: count })
+        let mut blocks = Blocks::default();
+        blocks.add(&header, &mut Vec::new())?;
+        Ok(SnapshotWriter { file, blocks, entries_left: count })
     }
 
     /// Takes note that `records` more have been copied.
@@ -65,26 +66,24 @@ impl SnapshotWriter {
 
     /// All of the content is there, and none of it durable.
     pub(crate) fn finish(self) -> Result<WrittenSnapshot> {
-        self.check_complete()?;
-        Ok(WrittenSnapshot { file: self.file, len: self.written })
+        let len = self.write_rest()?;
+        Ok(WrittenSnapshot { file: self.file, len })
     }
 
     /// Makes the snapshot's content durable. Its name is for whoever makes the directory.
     pub(crate) fn complete(self) -> Result<()> {
-        self.check_complete()?;
+        self.write_rest()?;
         self.file.sync_data(Step::NewSnapshot)
     }
 
-    fn check_complete(&self) -> Result<()> {
-        if self.entries_left == 0 { Ok(()) } else { Err(miscounted()) }
+    /// Returns how many bytes there are in all.
+    fn write_rest(&self) -> Result<u64> {
+        if self.entries_left > 0 {
+            return Err(miscounted());
+        }
+        self.blocks.write_rest(&self.file)?;
+        Ok(self.blocks.len())
     }
-}
-
-pub(super) fn write_out(file: &File, bytes: &[u8], offset: u64) -> Result<()> {
-    file.write_all_at(bytes, offset)?;
-    // Long before the sync, which then finds little to do.
-    file.write_back(offset, bytes.len() as u64);
-    Ok(())
 }
 
 /// A snapshot that is complete under its temporary name.
