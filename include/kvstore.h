@@ -592,6 +592,12 @@ kvstore_status kvstore_write(kvstore *store,
                              kvstore_batch *batch,
                              kvstore_error **error);
 
+/** Like kvstore_write(), with the durability of this one batch, as for kvstore_set_with(). */
+kvstore_status kvstore_write_with(kvstore *store,
+                                  kvstore_batch *batch,
+                                  uint32_t durability,
+                                  kvstore_error **error);
+
 /**
  * Stores a new value under a key if its value is the expected one. expected NULL means that the key
  * must be absent; desired NULL deletes it. No other write comes between the look and the write.
@@ -610,6 +616,17 @@ kvstore_status kvstore_compare_and_set(kvstore *store,
                                        kvstore_error **error);
 
 /**
+ * Like kvstore_compare_and_set(), with the durability of this one write, as for kvstore_set_with().
+ */
+kvstore_status kvstore_compare_and_set_with(kvstore *store,
+                                            const void *key,
+                                            size_t key_len,
+                                            const kvstore_slice *expected,
+                                            const kvstore_slice *desired,
+                                            uint32_t durability,
+                                            kvstore_error **error);
+
+/**
  * Adds a number to the one under a key, and returns the sum in *sum; sum may be NULL. A number is
  * eight bytes, big-endian, in two's complement; an absent key counts as 0. No other write comes
  * between the look and the write.
@@ -623,6 +640,15 @@ kvstore_status kvstore_increment(kvstore *store,
                                  int64_t delta,
                                  int64_t *sum,
                                  kvstore_error **error);
+
+/** Like kvstore_increment(), with the durability of this one write, as for kvstore_set_with(). */
+kvstore_status kvstore_increment_with(kvstore *store,
+                                      const void *key,
+                                      size_t key_len,
+                                      int64_t delta,
+                                      int64_t *sum,
+                                      uint32_t durability,
+                                      kvstore_error **error);
 
 /* Reading without a copy ----------------------------------------------------------------------- */
 
@@ -935,8 +961,8 @@ void kvstore_view_close(kvstore_view *view);
 typedef struct kvstore_transaction kvstore_transaction;
 
 /**
- * Begins a transaction. *out becomes the handle, which kvstore_transaction_commit() or
- * kvstore_transaction_abort() frees, or NULL.
+ * Begins a transaction. *out becomes the handle, which kvstore_transaction_commit(),
+ * kvstore_transaction_commit_with() or kvstore_transaction_abort() frees, or NULL.
  *
  *     kvstore_transaction *transaction;
  *     status = kvstore_transaction_begin(store, &transaction, &error);
@@ -1016,6 +1042,14 @@ kvstore_status kvstore_transaction_delete(kvstore_transaction *transaction,
  */
 kvstore_status kvstore_transaction_commit(kvstore_transaction *transaction,
                                           kvstore_error **error);
+
+/**
+ * Like kvstore_transaction_commit(), with the durability of this one transaction, as for
+ * kvstore_set_with().
+ */
+kvstore_status kvstore_transaction_commit_with(kvstore_transaction *transaction,
+                                               uint32_t durability,
+                                               kvstore_error **error);
 
 /**
  * Ends a transaction without any effect, and frees the handle. NULL is allowed. It may be called
@@ -1145,7 +1179,7 @@ typedef struct {
     size_t struct_size;
     /** Records that were loaded from the snapshot. */
     uint64_t snapshot_records;
-    /** Entries that were replayed from the log. */
+    /** Sets and deletes that were replayed from the logs. */
     uint64_t log_records;
     /** Bytes at the end of the log that were no valid entries, and were cut off. */
     uint64_t bytes_cut;
@@ -1161,6 +1195,14 @@ typedef struct {
      * damaged the log. 0 if not: a crash tore a write that had not been acknowledged as durable.
      */
     uint64_t damaged;
+    /** Sealed logs among those that were replayed: a process died amid a checkpoint. */
+    uint64_t sealed_logs;
+    /**
+     * The log that had the first of the bytes that were cut, and why it could not be read on there;
+     * or NULL. The strings belong to the store, like quarantine.
+     */
+    const char *cut_log;
+    const char *cut_reason;
 } kvstore_recovery_info;
 
 /**

@@ -59,8 +59,11 @@ class _RecoveryReport(TypedDict):
     clean: bool
     snapshot_records: int
     log_records: int
+    sealed_logs: int
     bytes_cut: int
+    cut_log: str | None
     cut_offset: int | None
+    cut_reason: str | None
     damaged: bool
     quarantine: str | None
 
@@ -607,9 +610,10 @@ class Store(MutableMapping[bytes, bytes]):
         """What opening the store found and did.
 
         `clean` is whether nothing had to be replayed or cut, `snapshot_records` and `log_records`
-        how much was read, `bytes_cut` how much of the log was no entry and was moved away,
-        `cut_offset` where in its file that began, `damaged` whether synced data was part of it,
-        and `quarantine` the file that keeps it.
+        how much was read, from `sealed_logs` logs besides the last one. `bytes_cut` is how much of
+        the logs was no entry and was moved away, `cut_log` and `cut_offset` where that began,
+        `cut_reason` why, `damaged` whether synced data was part of it, and `quarantine` the file that
+        keeps it.
 
         >>> store.recovery_report()["clean"]
         True

@@ -2,11 +2,12 @@
 
 use std::ffi::c_void;
 
-use crate::Batch;
+use crate::{Batch, Store};
 
 use super::arguments::{Out, bytes, handle, handle_mut, storable};
 use super::boundary::{Failure, boundary, shielded};
 use super::error::{boxed, kvstore_error};
+use super::options::durability_of;
 use super::slice::kvstore_slice;
 use super::status::{KVSTORE_CONFLICT, KVSTORE_OK, kvstore_status};
 use super::store::{kvstore, store_of};
@@ -145,6 +146,24 @@ pub unsafe extern "C" fn kvstore_write(
     unsafe { boundary(error, body) }
 }
 
+/// Like kvstore_write(), with the durability of this one batch, as for kvstore_set_with().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kvstore_write_with(
+    store: *mut kvstore,
+    batch: *mut kvstore_batch,
+    durability: u32,
+    error: *mut *mut kvstore_error,
+) -> kvstore_status {
+    let body = || {
+        // SAFETY: the rule for handles, kept by the caller.
+        let (store, batch) = unsafe { (store_of(store)?, handle(batch, ADVICE)?) };
+        store.write_with(&batch.batch, durability_of(durability)?)?;
+        Ok(KVSTORE_OK)
+    };
+    // SAFETY: the rule for outputs, kept by the caller.
+    unsafe { boundary(error, body) }
+}
+
 /// Stores a new value under a key if its value is the expected one. expected NULL means that the key
 /// must be absent; desired NULL deletes it. No other write comes between the look and the write.
 ///
@@ -163,20 +182,70 @@ pub unsafe extern "C" fn kvstore_compare_and_set(
     error: *mut *mut kvstore_error,
 ) -> kvstore_status {
     let body = || {
-        // SAFETY: the rules for handles and bytes, kept by the caller; NULL is allowed.
-        let (store, key, expected, desired) = unsafe {
-            (
-                store_of(store)?,
-                bytes(key, key_len, "key")?,
-                optional(expected, "expected")?,
-                optional(desired, "desired")?,
-            )
-        };
-        let matched = store.compare_and_set(key, expected, desired)?;
-        Ok(if matched { KVSTORE_OK } else { KVSTORE_CONFLICT })
+        // SAFETY: the rules for handles and bytes, kept by the caller.
+        let operands = unsafe { Operands::of(store, key, key_len, expected, desired) }?;
+        let Operands { store, key, expected, desired } = operands;
+        Ok(matched(store.compare_and_set(key, expected, desired)?))
     };
     // SAFETY: the rule for outputs, kept by the caller.
     unsafe { boundary(error, body) }
+}
+
+/// Like kvstore_compare_and_set(), with the durability of this one write, as for kvstore_set_with().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kvstore_compare_and_set_with(
+    store: *mut kvstore,
+    key: *const c_void,
+    key_len: usize,
+    expected: *const kvstore_slice,
+    desired: *const kvstore_slice,
+    durability: u32,
+    error: *mut *mut kvstore_error,
+) -> kvstore_status {
+    let body = || {
+        // SAFETY: the rules for handles and bytes, kept by the caller.
+        let operands = unsafe { Operands::of(store, key, key_len, expected, desired) }?;
+        let Operands { store, key, expected, desired } = operands;
+        let durability = durability_of(durability)?;
+        Ok(matched(store.compare_and_set_with(key, expected, desired, durability)?))
+    };
+    // SAFETY: the rule for outputs, kept by the caller.
+    unsafe { boundary(error, body) }
+}
+
+fn matched(matched: bool) -> kvstore_status {
+    if matched { KVSTORE_OK } else { KVSTORE_CONFLICT }
+}
+
+/// What a compare-and-set works on.
+struct Operands<'a> {
+    store: &'a Store,
+    key: &'a [u8],
+    expected: Option<&'a [u8]>,
+    desired: Option<&'a [u8]>,
+}
+
+impl<'a> Operands<'a> {
+    /// # Safety
+    /// The rules for *handles* and *bytes* hold for as long as the result is used; the slices may be
+    /// NULL.
+    unsafe fn of(
+        store: *mut kvstore,
+        key: *const c_void,
+        key_len: usize,
+        expected: *const kvstore_slice,
+        desired: *const kvstore_slice,
+    ) -> Result<Operands<'a>, Failure> {
+        // SAFETY: passed on to the caller of this function.
+        unsafe {
+            Ok(Operands {
+                store: store_of(store)?,
+                key: bytes(key, key_len, "key")?,
+                expected: optional(expected, "expected")?,
+                desired: optional(desired, "desired")?,
+            })
+        }
+    }
 }
 
 /// # Safety
@@ -214,6 +283,29 @@ pub unsafe extern "C" fn kvstore_increment(
         // SAFETY: the rules for handles and bytes, kept by the caller.
         let (store, key) = unsafe { (store_of(store)?, bytes(key, key_len, "key")?) };
         out.set(store.increment(key, delta)?);
+        Ok(KVSTORE_OK)
+    };
+    // SAFETY: the rule for outputs, kept by the caller.
+    unsafe { boundary(error, body) }
+}
+
+/// Like kvstore_increment(), with the durability of this one write, as for kvstore_set_with().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kvstore_increment_with(
+    store: *mut kvstore,
+    key: *const c_void,
+    key_len: usize,
+    delta: i64,
+    sum: *mut i64,
+    durability: u32,
+    error: *mut *mut kvstore_error,
+) -> kvstore_status {
+    // SAFETY: the rule for outputs, kept by the caller; NULL is allowed.
+    let out = unsafe { Out::new(sum, 0, "") };
+    let body = || {
+        // SAFETY: the rules for handles and bytes, kept by the caller.
+        let (store, key) = unsafe { (store_of(store)?, bytes(key, key_len, "key")?) };
+        out.set(store.increment_with(key, delta, durability_of(durability)?)?);
         Ok(KVSTORE_OK)
     };
     // SAFETY: the rule for outputs, kept by the caller.

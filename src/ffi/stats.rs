@@ -60,7 +60,7 @@ pub struct kvstore_recovery_info {
     pub struct_size: usize,
     /// Records that were loaded from the snapshot.
     pub snapshot_records: u64,
-    /// Entries that were replayed from the log.
+    /// Sets and deletes that were replayed from the logs.
     pub log_records: u64,
     /// Bytes at the end of the log that were no valid entries, and were cut off.
     pub bytes_cut: u64,
@@ -72,11 +72,17 @@ pub struct kvstore_recovery_info {
     /// 1 if data that had been synced was among the bytes that were cut: a disk or a program has
     /// damaged the log. 0 if not: a crash tore a write that had not been acknowledged as durable.
     pub damaged: u64,
+    /// Sealed logs among those that were replayed: a process died amid a checkpoint.
+    pub sealed_logs: u64,
+    /// The log that had the first of the bytes that were cut, and why it could not be read on there;
+    /// or NULL. The strings belong to the store, like quarantine.
+    pub cut_log: *const c_char,
+    pub cut_reason: *const c_char,
 }
 
 const _: () = {
     assert!(size_of::<kvstore_stats_info>() == 128 && align_of::<kvstore_stats_info>() == 8);
-    assert!(size_of::<kvstore_recovery_info>() == 56);
+    assert!(size_of::<kvstore_recovery_info>() == 80);
     assert!(align_of::<kvstore_recovery_info>() == 8);
 };
 
@@ -246,14 +252,21 @@ pub unsafe extern "C" fn kvstore_recovery_report(
                 log_records: report.log_records,
                 bytes_cut: report.bytes_cut,
                 cut_offset: report.cut_offset.unwrap_or(KVSTORE_OFFSET_NONE),
-                quarantine: handle.quarantine.as_ref().map_or(ptr::null(), Text::as_ptr),
+                quarantine: lent(&handle.recovery.quarantine),
                 damaged: u64::from(report.damaged),
+                sealed_logs: report.sealed_logs,
+                cut_log: lent(&handle.recovery.cut_log),
+                cut_reason: lent(&handle.recovery.cut_reason),
             })
         })?;
         Ok(KVSTORE_OK)
     };
     // SAFETY: the rule for outputs, kept by the caller.
     unsafe { boundary(error, body) }
+}
+
+fn lent(text: &Option<Text>) -> *const c_char {
+    text.as_ref().map_or(ptr::null(), Text::as_ptr)
 }
 
 #[cfg(test)]

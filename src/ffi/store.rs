@@ -2,10 +2,10 @@
 
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr;
 
-use crate::{Options, Store};
+use crate::{Options, RecoveryReport, Store};
 
 use super::arguments::{Out, handle};
 use super::boundary::{Failure, boundary, shielded};
@@ -17,8 +17,25 @@ use super::status::{KVSTORE_OK, kvstore_status};
 pub struct kvstore {
     pub(super) store: Store,
     path: Option<Text>,
-    /// Lent to C by `kvstore_recovery_report`.
+    pub(super) recovery: RecoveryTexts,
+}
+
+/// What `kvstore_recovery_report` lends to C.
+pub(super) struct RecoveryTexts {
     pub(super) quarantine: Option<Text>,
+    pub(super) cut_log: Option<Text>,
+    pub(super) cut_reason: Option<Text>,
+}
+
+impl RecoveryTexts {
+    fn of(report: &RecoveryReport) -> RecoveryTexts {
+        let path = |path: &PathBuf| Text::of_bytes(path.as_os_str().as_bytes());
+        RecoveryTexts {
+            quarantine: report.quarantine.as_ref().and_then(path),
+            cut_log: report.cut_log.as_ref().and_then(path),
+            cut_reason: report.cut_reason.as_ref().and_then(|why| Text::of_bytes(why.as_bytes())),
+        }
+    }
 }
 
 const _: () = {
@@ -96,9 +113,8 @@ pub unsafe extern "C" fn kvstore_open(
             None => Options::new().open(directory)?,
         };
         let path = Text::of_bytes(store.path().as_os_str().as_bytes());
-        let quarantine = store.recovery_report().quarantine.as_deref();
-        let quarantine = quarantine.and_then(|path| Text::of_bytes(path.as_os_str().as_bytes()));
-        let handle = boxed(kvstore { store, path, quarantine });
+        let recovery = RecoveryTexts::of(store.recovery_report());
+        let handle = boxed(kvstore { store, path, recovery });
         if handle.is_null() {
             return Err(Failure::OutOfMemory { bytes: size_of::<kvstore>() });
         }

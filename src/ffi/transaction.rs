@@ -10,6 +10,7 @@ use super::boundary::{Failure, boundary, shielded};
 use super::buffer::kvstore_buffer;
 use super::cursor::{kvstore_cursor, opened};
 use super::error::{boxed, kvstore_error};
+use super::options::durability_of;
 use super::range::{kvstore_range, request};
 use super::status::{KVSTORE_NOT_FOUND, KVSTORE_OK, kvstore_status};
 use super::store::{kvstore, store_of};
@@ -30,8 +31,8 @@ pub struct kvstore_transaction {
 const ADVICE: &str = "transaction is NULL; pass what kvstore_transaction_begin() returned, and \
                       nothing after it was committed or aborted";
 
-/// Begins a transaction. *out becomes the handle, which kvstore_transaction_commit() or
-/// kvstore_transaction_abort() frees, or NULL.
+/// Begins a transaction. *out becomes the handle, which kvstore_transaction_commit(),
+/// kvstore_transaction_commit_with() or kvstore_transaction_abort() frees, or NULL.
 ///
 ///     kvstore_transaction *transaction;
 ///     status = kvstore_transaction_begin(store, &transaction, &error);
@@ -212,15 +213,42 @@ pub unsafe extern "C" fn kvstore_transaction_commit(
 ) -> kvstore_status {
     let body = || {
         // SAFETY: the rule for handles, kept by the caller.
-        unsafe { handle(transaction, ADVICE) }?;
-        // SAFETY: made by `boxed` in `kvstore_transaction_begin`, and freed only here or by the
-        // abort, once: the rule for handles, kept by the caller.
-        let transaction = unsafe { Box::from_raw(transaction) };
-        transaction.transaction.commit()?;
+        unsafe { taken(transaction) }?.commit()?;
         Ok(KVSTORE_OK)
     };
     // SAFETY: the rule for outputs, kept by the caller.
     unsafe { boundary(error, body) }
+}
+
+/// Like kvstore_transaction_commit(), with the durability of this one transaction, as for
+/// kvstore_set_with().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kvstore_transaction_commit_with(
+    transaction: *mut kvstore_transaction,
+    durability: u32,
+    error: *mut *mut kvstore_error,
+) -> kvstore_status {
+    let body = || {
+        // SAFETY: the rule for handles, kept by the caller.
+        let transaction = unsafe { taken(transaction) }?;
+        transaction.commit_with(durability_of(durability)?)?;
+        Ok(KVSTORE_OK)
+    };
+    // SAFETY: the rule for outputs, kept by the caller.
+    unsafe { boundary(error, body) }
+}
+
+/// Takes the transaction out of its handle, which is freed.
+///
+/// # Safety
+/// The rule for *handles* holds, and the handle is not used afterwards.
+unsafe fn taken(transaction: *mut kvstore_transaction) -> Result<Transaction, Failure> {
+    // SAFETY: the caller's promise.
+    unsafe { handle(transaction, ADVICE) }?;
+    // SAFETY: made by `boxed` in `kvstore_transaction_begin`, and freed only here or by the abort,
+    // once, by the caller's promise.
+    let transaction = unsafe { Box::from_raw(transaction) };
+    Ok(transaction.transaction)
 }
 
 /// Ends a transaction without any effect, and frees the handle. NULL is allowed. It may be called

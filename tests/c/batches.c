@@ -166,9 +166,85 @@ static void transactions(void) {
     proved("a close amid a transaction frees the handle, and the end of the transaction the rest");
 }
 
+static uint64_t syncs(kvstore *store) {
+    kvstore_stats_info stats;
+    stats.struct_size = sizeof stats;
+    EXPECT(KVSTORE_OK, kvstore_stats(store, &stats, &error));
+    return stats.syncs;
+}
+
+/* Each kind of write that takes a durability of its own, one of which does nothing by itself. */
+static void write_with(kvstore *store, uint32_t durability, const char *key) {
+    kvstore_batch *batch = kvstore_batch_new();
+    kvstore_slice value = SLICE("v");
+    kvstore_transaction *transaction;
+    uint64_t before = syncs(store), each = durability == KVSTORE_DURABILITY_SYNC;
+    size_t len = strlen(key);
+    int64_t sum;
+
+    EXPECT(KVSTORE_OK, kvstore_batch_set(batch, key, len, BYTES("b"), &error));
+    EXPECT(KVSTORE_OK, kvstore_write_with(store, batch, durability, &error));
+    CHECK(syncs(store) == before + each);
+    EXPECT(KVSTORE_CONFLICT,
+           kvstore_compare_and_set_with(store, key, len, &value, NULL, durability, &error));
+    CHECK(syncs(store) == before + each);
+    EXPECT(KVSTORE_OK, kvstore_delete_with(store, key, len, durability, &error));
+    EXPECT(KVSTORE_OK,
+           kvstore_compare_and_set_with(store, key, len, NULL, &value, durability, &error));
+    CHECK(syncs(store) == before + 3 * each);
+    EXPECT(KVSTORE_OK, kvstore_increment_with(store, BYTES("n"), 2, &sum, durability, &error));
+    CHECK(syncs(store) == before + 4 * each && sum % 2 == 0);
+    EXPECT(KVSTORE_OK, kvstore_transaction_begin(store, &transaction, &error));
+    EXPECT(KVSTORE_OK, kvstore_transaction_set(transaction, BYTES("t"), key, len, &error));
+    EXPECT(KVSTORE_OK, kvstore_transaction_commit_with(transaction, durability, &error));
+    CHECK(syncs(store) == before + 5 * each);
+    check_value(store, "t", key);
+    kvstore_batch_free(batch);
+}
+
+static void durabilities(void) {
+    uint32_t defaults[] = {KVSTORE_DURABILITY_SYNC, KVSTORE_DURABILITY_OS};
+    kvstore *store;
+    kvstore_batch *batch = kvstore_batch_new();
+    kvstore_transaction *transaction;
+    kvstore_slice value = SLICE("v");
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        store = check_open_with("durabilities", KVSTORE_OPTION_DURABILITY, defaults[i]);
+        write_with(store, KVSTORE_DURABILITY_OS, "os");
+        write_with(store, KVSTORE_DURABILITY_SYNC, "sync");
+        check_close(store);
+    }
+    proved("a batch, a condition, a counter and a transaction are synced as the call says");
+
+    store = check_open("durabilities");
+    EXPECT(KVSTORE_OK, kvstore_batch_set(batch, BYTES("x"), BYTES("b"), &error));
+    EXPECT_ERROR(KVSTORE_ERR_INVALID_ARGUMENT, kvstore_write_with(store, batch, 2, &error),
+                 "durability 2");
+    EXPECT_ERROR(KVSTORE_ERR_INVALID_ARGUMENT,
+                 kvstore_compare_and_set_with(store, BYTES("x"), NULL, &value, 3, &error),
+                 "durability 3");
+    EXPECT_ERROR(KVSTORE_ERR_INVALID_ARGUMENT,
+                 kvstore_increment_with(store, BYTES("x"), 1, NULL, 4, &error), "durability 4");
+    EXPECT(KVSTORE_OK, kvstore_transaction_begin(store, &transaction, &error));
+    EXPECT(KVSTORE_OK, kvstore_transaction_set(transaction, BYTES("x"), BYTES("t"), &error));
+    EXPECT_ERROR(KVSTORE_ERR_INVALID_ARGUMENT,
+                 kvstore_transaction_commit_with(transaction, 5, &error), "durability 5");
+    EXPECT_ERROR(KVSTORE_ERR_INVALID_ARGUMENT, kvstore_transaction_commit_with(NULL, 0, &error),
+                 "transaction");
+    check_value(store, "x", NULL);
+    /* That transaction has ended: another write need not wait for it. */
+    EXPECT(KVSTORE_OK, kvstore_set(store, BYTES("x"), BYTES("s"), &error));
+    kvstore_batch_free(batch);
+    check_close(store);
+    proved("a durability that there is not is refused, and nothing is written");
+}
+
 int main(void) {
     batches();
     conditions();
     transactions();
+    durabilities();
     return 0;
 }

@@ -69,8 +69,11 @@ static void child_of(kvstore *store, struct inherited *from) {
     kvstore_view *no_view;
     kvstore_stats_info stats;
     kvstore_recovery_info report;
+    kvstore_batch *batch = kvstore_batch_new();
+    kvstore_transaction *transaction;
     kvstore *own;
     uint64_t len = 7;
+    int64_t sum = 7;
     size_t size = 7;
     char bytes[8];
 
@@ -79,6 +82,18 @@ static void child_of(kvstore *store, struct inherited *from) {
     EXPECT(KVSTORE_ERR_FORKED, kvstore_set_with(store, BYTES("k"), BYTES("child"), 1, &error));
     EXPECT(KVSTORE_ERR_FORKED, kvstore_delete(store, BYTES("k"), &error));
     EXPECT(KVSTORE_ERR_FORKED, kvstore_delete_with(store, BYTES("k"), 1, &error));
+    EXPECT(KVSTORE_ERR_FORKED, kvstore_compare_and_set(store, BYTES("k"), NULL, NULL, &error));
+    EXPECT(KVSTORE_ERR_FORKED,
+           kvstore_compare_and_set_with(store, BYTES("k"), NULL, NULL, 1, &error));
+    EXPECT(KVSTORE_ERR_FORKED, kvstore_increment(store, BYTES("n"), 1, &sum, &error));
+    EXPECT(KVSTORE_ERR_FORKED, kvstore_increment_with(store, BYTES("n"), 1, &sum, 1, &error));
+    CHECK(sum == 0);
+    EXPECT(KVSTORE_OK, kvstore_batch_set(batch, BYTES("k"), BYTES("child"), &error));
+    EXPECT(KVSTORE_ERR_FORKED, kvstore_write(store, batch, &error));
+    EXPECT(KVSTORE_ERR_FORKED, kvstore_write_with(store, batch, 1, &error));
+    kvstore_batch_free(batch);
+    EXPECT(KVSTORE_ERR_FORKED, kvstore_transaction_begin(store, &transaction, &error));
+    CHECK(transaction == NULL);
     EXPECT(KVSTORE_ERR_FORKED, kvstore_get(store, BYTES("k"), &buffer, &error));
     CHECK(buffer.data == NULL);
     EXPECT(KVSTORE_ERR_FORKED, kvstore_get_into(store, BYTES("k"), bytes, 8, &size, &error));
@@ -95,6 +110,8 @@ static void child_of(kvstore *store, struct inherited *from) {
     EXPECT(KVSTORE_ERR_FORKED, kvstore_view_open(store, &no_view, &error));
     CHECK(no_view == NULL);
     EXPECT(KVSTORE_ERR_FORKED, kvstore_sync(store, &error));
+    EXPECT(KVSTORE_ERR_FORKED, kvstore_checkpoint(store, &error));
+    EXPECT(KVSTORE_ERR_FORKED, kvstore_checkpoint_error(store, &error));
     EXPECT(KVSTORE_ERR_FORKED, kvstore_backup(store, "backup", &error));
     EXPECT(KVSTORE_ERR_FORKED, kvstore_backup_with(store, "backup", NULL, NULL, &error));
     stats.struct_size = sizeof stats;

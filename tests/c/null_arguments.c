@@ -15,6 +15,7 @@ static void null_pointers(void) {
     kvstore_stats_info stats;
     kvstore_recovery_info report;
     uint64_t len;
+    int64_t sum;
     size_t size;
     char byte;
 
@@ -23,8 +24,20 @@ static void null_pointers(void) {
     EXPECT_ERROR(BAD, kvstore_set_with(NULL, BYTES("k"), BYTES("v"), 0, &error), "store");
     EXPECT_ERROR(BAD, kvstore_delete(NULL, BYTES("k"), &error), "store");
     EXPECT_ERROR(BAD, kvstore_delete_with(NULL, BYTES("k"), 0, &error), "store");
+    EXPECT_ERROR(BAD, kvstore_compare_and_set(NULL, BYTES("k"), NULL, NULL, &error), "store");
+    EXPECT_ERROR(BAD, kvstore_compare_and_set_with(NULL, BYTES("k"), NULL, NULL, 0, &error),
+                 "store");
+    sum = 7;
+    EXPECT_ERROR(BAD, kvstore_increment(NULL, BYTES("n"), 1, &sum, &error), "store");
+    CHECK(sum == 0);
+    sum = 7;
+    EXPECT_ERROR(BAD, kvstore_increment_with(NULL, BYTES("n"), 1, &sum, 0, &error), "store");
+    CHECK(sum == 0);
+    EXPECT_ERROR(BAD, kvstore_write_with(NULL, NULL, 0, &error), "store");
     EXPECT_ERROR(BAD, kvstore_contains(NULL, BYTES("k"), &error), "store");
     EXPECT_ERROR(BAD, kvstore_sync(NULL, &error), "store");
+    EXPECT_ERROR(BAD, kvstore_checkpoint(NULL, &error), "store");
+    EXPECT_ERROR(BAD, kvstore_checkpoint_error(NULL, &error), "store");
     len = 7;
     EXPECT_ERROR(BAD, kvstore_len(NULL, &len, &error), "store");
     CHECK(len == 0);
@@ -50,7 +63,7 @@ static void null_pointers(void) {
     memset(&report, 7, sizeof report);
     report.struct_size = sizeof report;
     EXPECT_ERROR(BAD, kvstore_recovery_report(NULL, &report, &error), "store");
-    CHECK(report.bytes_cut == 0 && report.quarantine == NULL);
+    CHECK(report.bytes_cut == 0 && report.quarantine == NULL && report.cut_reason == NULL);
     proved("a NULL store, in every function; outputs are written all the same");
 
     /* No other handle. */
@@ -117,6 +130,9 @@ static void null_bytes(void) {
     EXPECT_ERROR(BAD, kvstore_set_with(store, NULL, 3, BYTES("v"), 0, &error), "key");
     EXPECT_ERROR(BAD, kvstore_delete(store, NULL, 3, &error), "key");
     EXPECT_ERROR(BAD, kvstore_delete_with(store, NULL, 3, 0, &error), "key");
+    EXPECT_ERROR(BAD, kvstore_compare_and_set_with(store, NULL, 3, NULL, NULL, 0, &error), "key");
+    EXPECT_ERROR(BAD, kvstore_increment_with(store, NULL, 3, 1, NULL, 0, &error), "key");
+    EXPECT_ERROR(BAD, kvstore_write_with(store, NULL, 0, &error), "batch");
     EXPECT_ERROR(BAD, kvstore_contains(store, NULL, 3, &error), "key");
     EXPECT_ERROR(BAD, kvstore_get(store, NULL, 3, &buffer, &error), "key");
     EXPECT_ERROR(BAD, kvstore_get_into(store, NULL, 3, &byte, 1, &len, &error), "key");

@@ -196,7 +196,8 @@ static void torn(void) {
     report.struct_size = sizeof report;
     EXPECT(KVSTORE_OK, kvstore_recovery_report(store, &report, &error));
     CHECK(report.log_records >= keys && report.bytes_cut == sizeof junk - 1);
-    CHECK(report.cut_offset == (uint64_t)whole);
+    CHECK(report.cut_offset == (uint64_t)whole && report.sealed_logs == 0);
+    CHECK(strstr(report.cut_log, "torn/wal.log") != NULL && strlen(report.cut_reason) > 5);
     CHECK(report.quarantine != NULL && strstr(report.quarantine, "torn/quarantine/") != NULL);
     file = fopen(report.quarantine, "rb");
     CHECK(file != NULL);
@@ -212,6 +213,7 @@ static void torn(void) {
     EXPECT(KVSTORE_OK, kvstore_recovery_report(store, &report, &error));
     CHECK(report.bytes_cut == 0 && report.cut_offset == KVSTORE_OFFSET_NONE);
     CHECK(report.quarantine == NULL && report.snapshot_records == keys + 1);
+    CHECK(report.cut_log == NULL && report.cut_reason == NULL);
     EXPECT(KVSTORE_OK, kvstore_contains(store, BYTES("behind the tear"), &error));
     check_close(store);
     proved("what is written behind the cut is kept, and the next open is clean");

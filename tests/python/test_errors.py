@@ -247,6 +247,8 @@ def test_a_foreign_log_is_cut_and_kept(tmp_path: Path) -> None:
         report = store.recovery_report()
         assert len(store) == 0 and not report["clean"]
         assert report["bytes_cut"] == 14 and report["cut_offset"] == 0
+        assert report["cut_log"] == str(tmp_path / "wal.log") and report["cut_reason"]
+        assert report["sealed_logs"] == 0
         assert report["quarantine"] is not None
         assert Path(report["quarantine"]).read_bytes() == b"this is no log"
 

@@ -1,5 +1,7 @@
 //! The engine's figures as dictionaries.
 
+use std::path::PathBuf;
+
 use kvstore::{RecoveryReport, Stats};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -35,14 +37,17 @@ pub(crate) fn recovery<'py>(
     py: Python<'py>,
     report: &RecoveryReport,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let quarantine = report.quarantine.as_deref().map(|path| path_str(py, path)).transpose()?;
+    let string = |path: &PathBuf| path_str(py, path);
     let dict = PyDict::new(py);
     dict.set_item("clean", report.is_clean())?;
     dict.set_item("snapshot_records", report.snapshot_records)?;
     dict.set_item("log_records", report.log_records)?;
+    dict.set_item("sealed_logs", report.sealed_logs)?;
     dict.set_item("bytes_cut", report.bytes_cut)?;
+    dict.set_item("cut_log", report.cut_log.as_ref().map(string).transpose()?)?;
     dict.set_item("cut_offset", report.cut_offset)?;
+    dict.set_item("cut_reason", report.cut_reason.as_deref())?;
     dict.set_item("damaged", report.damaged)?;
-    dict.set_item("quarantine", quarantine)?;
+    dict.set_item("quarantine", report.quarantine.as_ref().map(string).transpose()?)?;
     Ok(dict)
 }

@@ -77,9 +77,10 @@ impl Store {
     /// What opening the store found and did.
     ///
     /// `clean` is whether nothing had to be replayed or cut, `snapshot_records` and `log_records`
-    /// how much was read, `bytes_cut` how much of the log was no entry and was moved away,
-    /// `cut_offset` where in its file that began, `damaged` whether synced data was part of it,
-    /// and `quarantine` the file that keeps it.
+    /// how much was read, from `sealed_logs` logs besides the last one. `bytes_cut` is how much of
+    /// the logs was no entry and was moved away, `cut_log` and `cut_offset` where that began,
+    /// `cut_reason` why, `damaged` whether synced data was part of it, and `quarantine` the file that
+    /// keeps it.
     ///
     /// >>> store.recovery_report()["clean"]
     /// True
