@@ -88,17 +88,18 @@ crash-long: ## the same for as many crash states as you say: make crash-long STA
 	@test "$(origin STATES)" != file || { echo "say how many: make crash-long STATES=10000000"; exit 2; }
 	KVSTORE_CRASH_STATES=$(STATES) $(CARGO) test --release --lib explorer::crash_states -- --nocapture
 
-# Each target starts from its seeds; what it adds to them is no part of the project. The sanitizers
-# are not stable yet, hence the bootstrap.
+# Each target starts from its seeds; what it adds to them is no part of the project. As many run at a
+# time as there are processors. The sanitizers are not stable yet, hence the bootstrap.
 .PHONY: fuzz
 SECONDS := 60
+fuzz: export RUSTC_BOOTSTRAP := 1
 fuzz: ## each fuzz target for SECONDS=60; needs cargo-fuzz, see fuzz/README.md
-	@for target in decode_log decode_snapshot open_directory; do \
-		mkdir -p target/fuzz/$$target && echo "$$target" && \
-		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target target/fuzz/$$target fuzz/corpus/$$target -- \
+	$(CARGO) fuzz build
+	@printf '%s\n' decode_log decode_snapshot open_directory | xargs -P $$(nproc) -I TARGET sh -c '\
+		mkdir -p target/fuzz/TARGET && $(CARGO) fuzz run TARGET target/fuzz/TARGET fuzz/corpus/TARGET -- \
 			-max_total_time=$(SECONDS) -max_len=20000 -timeout=20 -rss_limit_mb=2048 \
-			-print_final_stats=1 -verbosity=0 || exit 1; \
-	done
+			-print_final_stats=1 -verbosity=0 >target/fuzz/TARGET.log 2>&1; \
+		status=$$?; echo TARGET; cat target/fuzz/TARGET.log; exit $$status'
 
 .PHONY: bench
 bench: lib python ## the figures of docs/PERFORMANCE.md, each beside its limit
