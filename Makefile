@@ -63,7 +63,7 @@ test_memory: lib ## the C tests under Valgrind's memcheck
 
 # A directory of its own: the flag would have everything else built anew.
 .PHONY: test_models
-test_models: ## every order of events in small models of the commit queue, the index and the epoch
+test_models: ## every order of events in small models of all that threads meet in
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(or $(CARGO_TARGET_DIR),target)/models \
 		CARGO_PROFILE_TEST_OPT_LEVEL=3 $(CARGO) test --lib --quiet models:: -- --nocapture
 

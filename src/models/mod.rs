@@ -1,6 +1,6 @@
-//! Models: small programs over the real commit queue, index and epoch, of which loom runs every
-//! interleaving that a few preemptions can make, with every value that the memory model lets a
-//! load see. `make test_models` runs them; [`crate::sync`] says how.
+//! Models: small programs over the real commit queue, index, epoch, and shares of a snapshot, of
+//! which loom runs every interleaving that a few preemptions can make, with every value that the
+//! memory model lets a load see. `make test_models` runs them; [`crate::sync`] says how.
 //!
 //! What they do not cover. loom does not know `membarrier(2)`. So there are two worlds, and both
 //! are ways that the real code can go. In [`World::Fences`] the call is missing, and the epoch has
@@ -16,6 +16,7 @@ mod epoch;
 mod gate;
 mod index;
 mod relocate;
+mod shares;
 
 use loom::model::Builder;
 

@@ -2,7 +2,7 @@
 
 use super::SnapshotWriter;
 use super::blocks::Blocks;
-use super::shares::Shares;
+use super::shares::{Report, Shares};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{File, Location, SegmentSet};
 use crate::ordered::{OrderedRun, Walk};
@@ -17,7 +17,7 @@ const MANY: usize = 16 << 10;
 pub(super) const SHARE: usize = 1 << 20;
 
 /// Records that a share has at most: two of them are as many as a backup reports at once.
-pub(super) const MOST: usize = 2048;
+pub(crate) const MOST: usize = 2048;
 
 /// Records by whose lengths those of all are judged.
 const SAMPLE: usize = 64;
@@ -132,9 +132,6 @@ struct Worker<'a, F, N> {
     notes: Vec<N>,
 }
 
-/// Told of what was done since the last time.
-type Progress<'a> = Option<&'a mut dyn FnMut(Amount) -> Result<()>>;
-
 impl<'a, N: Note, F: Fn(&[u8], Location, u64) -> N> Worker<'a, F, N> {
     fn new(
         source: &'a Source<'a, F>,
@@ -148,27 +145,12 @@ impl<'a, N: Note, F: Fn(&[u8], Location, u64) -> N> Worker<'a, F, N> {
 
     /// Copies shares until none is left or one before them has failed. An error is that of the share
     /// it comes with.
-    fn work(&mut self, mut progress: Progress<'_>) -> std::result::Result<(), (usize, Error)> {
-        while let Some(share) = self.shares.take() {
-            let unfinished = self.shares.begin(share);
-            let is_needed =
-                self.copy_share(share, &mut progress).map_err(|error| (share, error))?;
-            unfinished.finished();
-            if !is_needed {
-                return Ok(());
-            }
-        }
-        let Some(report) = progress else { return Ok(()) };
-        // Others may be at the last shares.
-        let end = self.shares.count();
-        let unfinished = self.shares.begin(end);
-        self.shares.wait(end, Some(report)).map_err(|error| (end, error))?;
-        unfinished.finished();
-        Ok(())
+    fn work(&mut self, report: Option<Report<'_>>) -> std::result::Result<(), (usize, Error)> {
+        self.shares.work(report, |share, report| self.copy_share(share, report))
     }
 
     /// False when the share is not needed, since one before it has failed.
-    fn copy_share(&mut self, share: usize, progress: &mut Progress<'_>) -> Result<bool> {
+    fn copy_share(&mut self, share: usize, mut report: Option<Report<'_>>) -> Result<bool> {
         let ordered = self.source.ordered;
         let start = share * self.records;
         let mut walk = Walk::new(ordered, start..ordered.len().min(start + self.records));
@@ -178,7 +160,7 @@ impl<'a, N: Note, F: Fn(&[u8], Location, u64) -> N> Worker<'a, F, N> {
             if !self.shares.add(share, more) {
                 return Ok(false);
             }
-            let report = progress.as_mut().map(|report| &mut **report as _);
+            let report = report.as_mut().map(|report| &mut **report as _);
             if !self.shares.wait(share, report)? {
                 return Ok(false);
             }

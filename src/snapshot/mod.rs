@@ -10,7 +10,11 @@ mod shares;
 mod write;
 
 pub(crate) use copy::Note;
+#[cfg(all(test, loom))]
+pub(crate) use copy::{Amount, MOST};
 pub(crate) use read::load;
+#[cfg(all(test, loom))]
+pub(crate) use shares::{Report, Shares};
 pub(crate) use write::{DurableSnapshot, SnapshotWriter, WrittenSnapshot};
 
 /// The snapshot in force.

@@ -10,14 +10,18 @@
 //! has not been told, however long the first one does not get to it.
 
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::copy::{Amount, MOST, SHARE};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::sync::atomic::AtomicUsize;
 use crate::sync::{Condvar, Mutex};
 
+/// Is told what was done since the last time, with nothing locked.
+pub(crate) type Report<'a> = &'a mut dyn FnMut(Amount) -> Result<()>;
+
 /// The shares of one copy.
-pub(super) struct Shares {
+pub(crate) struct Shares {
     count: usize,
     next: AtomicUsize,
     turn: Mutex<Turn>,
@@ -44,14 +48,40 @@ impl Turn {
 
 impl Shares {
     /// There are `count` shares.
-    pub(super) fn new(count: usize) -> Shares {
+    pub(crate) fn new(count: usize) -> Shares {
         let turn = Turn { share: 0, failed: usize::MAX, done: Amount::default() };
         let (next, turn) = (AtomicUsize::new(0), Mutex::new(turn));
         Shares { count, next, turn, changed: Condvar::default() }
     }
 
+    /// Has `carry_out` do shares until none is left or one has failed: it returns false when one before
+    /// its share has, so that it is not needed. An error comes with the share that it is of. Whoever has
+    /// a `report` goes on until all have their places.
+    pub(crate) fn work(
+        &self,
+        mut report: Option<Report<'_>>,
+        mut carry_out: impl FnMut(usize, Option<Report<'_>>) -> Result<bool>,
+    ) -> std::result::Result<(), (usize, Error)> {
+        while let Some(share) = self.take() {
+            let unfinished = self.begin(share);
+            let report = report.as_mut().map(|report| &mut **report as _);
+            let is_needed = carry_out(share, report).map_err(|error| (share, error))?;
+            unfinished.finished();
+            if !is_needed {
+                return Ok(());
+            }
+        }
+        if report.is_some() {
+            // Others may be at the last shares.
+            let unfinished = self.begin(self.count);
+            self.wait(self.count, report).map_err(|error| (self.count, error))?;
+            unfinished.finished();
+        }
+        Ok(())
+    }
+
     /// The next share that nobody has taken.
-    pub(super) fn take(&self) -> Option<usize> {
+    fn take(&self) -> Option<usize> {
         // Relaxed: shares differ in nothing but their numbers.
         let share = self.next.fetch_add(1, Ordering::Relaxed);
         (share < self.count).then_some(share)
@@ -61,13 +91,9 @@ impl Shares {
     /// Returns false when a share before it has failed, so that it is not needed.
     ///
     /// # Errors
-    /// Those of `report`, if there is one: it is called whenever more has been done, with nothing
-    /// locked. Whoever has one must go on waiting until the end, since others wait for it.
-    pub(super) fn wait(
-        &self,
-        share: usize,
-        mut report: Option<&mut dyn FnMut(Amount) -> Result<()>>,
-    ) -> Result<bool> {
+    /// Those of `report`, if there is one: it is called whenever more has been done. Whoever has one must
+    /// go on waiting until the end, since others wait for it.
+    pub(crate) fn wait(&self, share: usize, mut report: Option<Report<'_>>) -> Result<bool> {
         let mut turn = self.turn.lock();
         loop {
             if let Some(report) = &mut report
@@ -78,6 +104,8 @@ impl Shares {
                 self.changed.notify_all();
                 report(done)?;
                 turn = self.turn.lock();
+                // More may have been done meanwhile, and whoever did it wait for this.
+                continue;
             }
             if turn.failed < share {
                 return Ok(false);
@@ -90,7 +118,7 @@ impl Shares {
     }
 
     /// Takes note that so much of `share` has been encoded. Returns whether it is still needed.
-    pub(super) fn add(&self, share: usize, more: Amount) -> bool {
+    pub(crate) fn add(&self, share: usize, more: Amount) -> bool {
         let mut turn = self.turn.lock();
         turn.done.records += more.records;
         turn.done.bytes += more.bytes;
@@ -99,31 +127,26 @@ impl Shares {
     }
 
     /// Whoever has the turn has taken all of the share's place.
-    pub(super) fn pass_on(&self) {
+    pub(crate) fn pass_on(&self) {
         self.turn.lock().share += 1;
         self.changed.notify_all();
     }
 
     /// Those behind `share` are not needed, unless what is returned is told that it is finished: also
     /// when the thread panics, and nobody waits for ever.
-    pub(super) fn begin(&self, share: usize) -> Unfinished<'_> {
+    fn begin(&self, share: usize) -> Unfinished<'_> {
         Unfinished { shares: self, share }
-    }
-
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.count
     }
 }
 
 /// A share that is being copied.
-pub(super) struct Unfinished<'a> {
+struct Unfinished<'a> {
     shares: &'a Shares,
     share: usize,
 }
 
 impl Unfinished<'_> {
-    pub(super) fn finished(self) {
+    fn finished(self) {
         mem::forget(self);
     }
 }
@@ -133,5 +156,52 @@ impl Drop for Unfinished<'_> {
         let mut turn = self.shares.turn.lock();
         turn.failed = turn.failed.min(self.share);
         self.shares.changed.notify_all();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_done_amid_a_report_is_told_as_well() {
+        const PIECES: usize = 5;
+        let shares = Arc::new(Shares::new(1));
+        let (theirs, (said, hear)) = (shares.clone(), mpsc::channel());
+        let helper = thread::spawn(move || {
+            theirs.work(None, |share, _| {
+                for piece in 0..PIECES {
+                    // More than may be done before it is told.
+                    theirs.add(share, Amount { records: 3 * MOST, bytes: 1 });
+                    said.send(piece).unwrap();
+                    theirs.wait(share, None)?;
+                }
+                theirs.pass_on();
+                Ok(true)
+            })
+        });
+        // The share is the helper's.
+        assert_eq!(hear.recv(), Ok(0));
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || {
+            let mut told = 0;
+            let done = shares.work(
+                Some(&mut |more: Amount| {
+                    told += more.records;
+                    // The next piece is done before this returns.
+                    let _last = hear.recv().is_err();
+                    Ok(())
+                }),
+                |_, _| unreachable!("no share is left"),
+            );
+            ended.send((done.is_ok(), told)).unwrap();
+        });
+        let waited = end.recv_timeout(Duration::from_secs(60));
+        assert_eq!(waited.expect("nobody waits for ever"), (true, PIECES * 3 * MOST));
+        assert!(helper.join().unwrap().is_ok());
     }
 }

@@ -27,6 +27,7 @@ DOMAIN = "src/io/epoch/domain.rs"
 BARRIER = "src/io/epoch/barrier.rs"
 RETIRABLE = "src/io/epoch/retirable.rs"
 LOCK = "src/io/epoch/lock.rs"
+SHARES = "src/snapshot/shares.rs"
 
 # The models that must fail, what is broken, where, and how.
 MUTATIONS = [
@@ -357,6 +358,41 @@ MUTATIONS = [
         LOCK,
         "compare_exchange(false, true, Ordering::Acquire,",
         "compare_exchange(false, true, Ordering::Relaxed,",
+    ),
+    (
+        "shares",
+        "what is done amid a report is not told",
+        SHARES,
+        "                continue;\n",
+        "",
+    ),
+    (
+        "shares",
+        "who waits is not told that the turn is passed on",
+        SHARES,
+        "self.turn.lock().share += 1;\n        self.changed.notify_all();",
+        "self.turn.lock().share += 1;",
+    ),
+    (
+        "shares",
+        "who waits is not told of a share that has failed",
+        SHARES,
+        "turn.failed = turn.failed.min(self.share);\n        self.shares.changed.notify_all();",
+        "turn.failed = turn.failed.min(self.share);",
+    ),
+    (
+        "shares",
+        "a place is taken out of turn",
+        SHARES,
+        "if turn.share == share && (report",
+        "if turn.share <= share && (report",
+    ),
+    (
+        "shares",
+        "a share behind the one that failed ends the copy of those before it",
+        SHARES,
+        "if turn.failed < share {",
+        "if turn.failed != usize::MAX {",
     ),
 ]
 
