@@ -1066,11 +1066,11 @@ void kvstore_transaction_abort(kvstore_transaction *transaction);
 typedef struct {
     /** How much of this struct the library fills; a later version may fill more. */
     size_t struct_size;
-    /** Records that are written and checked. */
+    /** Records that are checked, and written or about to be. */
     uint64_t records_done;
     /** Records there are. */
     uint64_t records_total;
-    /** Bytes that are written and checked. */
+    /** Bytes of those. */
     uint64_t bytes_done;
     /** Bytes there will be: an estimate, exact at the end. */
     uint64_t bytes_total;
@@ -1104,7 +1104,7 @@ kvstore_status kvstore_backup(kvstore *store,
 
 /**
  * Like kvstore_backup(), and calls callback(context, progress) every megabyte or few thousand
- * records and when all is written, from the thread that called this, with no lock held. It returns 0
+ * records and at the end, from the thread that called this, with no lock held. It returns 0
  * to go on; anything else gives the backup up. It may use the store. It must return: no
  * exception, no longjmp(). callback may be NULL.
  *

@@ -61,7 +61,7 @@ impl Store {
     }
 
     /// As [`backup`](Store::backup), calling `progress` every megabyte or few thousand records, and
-    /// when all is written. If it returns [`ControlFlow::Break`], the backup is given up.
+    /// at the end. If it returns [`ControlFlow::Break`], the backup is given up.
     ///
     /// # Errors
     /// Those of [`backup`](Store::backup); `Cancelled` when `progress` stopped it.

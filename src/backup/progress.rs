@@ -8,11 +8,11 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackupProgress {
-    /// Records that are written and checked.
+    /// Records that are checked, and written or about to be: the backup is whole when the call returns.
     pub records_done: u64,
     /// Records there are.
     pub records_total: u64,
-    /// Bytes that are written and checked.
+    /// Bytes of those.
     pub bytes_done: u64,
     /// Bytes there will be: an estimate by the average of the records so far, exact at the end. It is
     /// never less than `bytes_done`.
@@ -68,7 +68,7 @@ impl<'a> Meter<'a> {
         Ok(())
     }
 
-    /// Tells the caller that all is written, if that is not known.
+    /// Tells the caller of the last ones, if that is still to be done.
     pub(super) fn end(&mut self) -> Result<()> {
         if self.told == (self.records, self.bytes) { Ok(()) } else { self.tell() }
     }

@@ -9,8 +9,13 @@ use crate::record::Mark;
 use crate::recovery::Sealed;
 use crate::wal::{Allocation, FreshLog, LOG_NAME, NEXT_LOG_NAME, SealedLog, sealed_log_name};
 
-/// With fewer segment numbers left no log is sealed: they are for the log to grow.
-const LEAST_NUMBERS: usize = 64;
+/// With fewer segment numbers left, what an attempt has sealed is kept for the next one, which need not
+/// seal again: so there are always some left, however many attempts fail.
+const FEW_NUMBERS: usize = 64;
+
+/// With fewer no log is sealed: one is for the next log, one for the snapshot. A log that grows leaves
+/// more than that ([`Segments::install_unless_last`](crate::io::Segments::install_unless_last)).
+const LEAST_NUMBERS: usize = 3;
 
 /// The store at the instant at which its log was sealed.
 pub(crate) struct AtSeal {
@@ -70,18 +75,21 @@ impl Checkpoint<'_> {
         }
     }
 
-    /// Whether no log may be sealed.
+    /// Whether what is sealed is not to be let go of before it is in a snapshot.
     pub(super) fn is_short_of_numbers(&self) -> bool {
-        let is_short = || self.segments.numbers_left() < LEAST_NUMBERS;
-        if is_short() {
+        self.has_fewer_numbers_than(FEW_NUMBERS)
+    }
+
+    fn has_fewer_numbers_than(&self, least: usize) -> bool {
+        if self.segments.numbers_left() < least {
             self.segments.unmap_retired();
         }
-        is_short()
+        self.segments.numbers_left() < least
     }
 
     /// Makes the next log ready, and gives the one that is to be sealed its second name.
     fn prepare(&self, sealing: &mut Sealing, len: u64) -> Result<()> {
-        if self.is_short_of_numbers() {
+        if self.has_fewer_numbers_than(LEAST_NUMBERS) {
             let message = "too many files are still mapped for those who read in them; the log is \
                            not sealed until they are let go of, or the store is closed";
             return Err(Error::new(ErrorKind::TooLarge, message));
@@ -123,6 +131,10 @@ impl Checkpoint<'_> {
         let mut raced = false;
         let ordered = standing.catch_up_anew(self.index, |keep| {
             let mut writer = self.committer.lock();
+            if matches!(keep, Keep::None) {
+                // Whatever has gone wrong, changes are recorded for nobody any more.
+                return Ok(Instant::take(&mut writer.index, self.segments, keep));
+            }
             let Some(log) = &writer.log else { return Err(self.closed()) };
             log.syncer().check()?;
             if sealing.fresh.is_none() && sealing.at.is_none() && log.end() > 0 {

@@ -19,11 +19,11 @@ use super::view::{kvstore_view, view_of};
 pub struct kvstore_backup_progress {
     /// How much of this struct the library fills; a later version may fill more.
     pub struct_size: usize,
-    /// Records that are written and checked.
+    /// Records that are checked, and written or about to be.
     pub records_done: u64,
     /// Records there are.
     pub records_total: u64,
-    /// Bytes that are written and checked.
+    /// Bytes of those.
     pub bytes_done: u64,
     /// Bytes there will be: an estimate, exact at the end.
     pub bytes_total: u64,
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn kvstore_backup(
 }
 
 /// Like kvstore_backup(), and calls callback(context, progress) every megabyte or few thousand
-/// records and when all is written, from the thread that called this, with no lock held. It returns 0
+/// records and at the end, from the thread that called this, with no lock held. It returns 0
 /// to go on; anything else gives the backup up. It may use the store. It must return: no
 /// exception, no longjmp(). callback may be NULL.
 ///

@@ -16,6 +16,8 @@ mod writer;
 
 pub(crate) use feed::Change;
 pub(crate) use relocate::{Move, Sweep};
+#[cfg(test)]
+pub(crate) use shard::between;
 pub(crate) use writer::IndexWriter;
 
 use std::hash::{BuildHasher, Hasher, RandomState};

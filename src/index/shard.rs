@@ -67,7 +67,7 @@ impl Shard {
 
 /// Lets a test do something between a reader's loading of the tables and its looking at them.
 #[cfg(test)]
-pub(super) mod between {
+pub(crate) mod between {
     use std::cell::RefCell;
 
     type Work = Box<dyn FnOnce()>;
@@ -77,7 +77,7 @@ pub(super) mod between {
     }
 
     /// This thread's next reader does `work` there.
-    pub(in crate::index) fn next(work: impl FnOnce() + 'static) {
+    pub(crate) fn next(work: impl FnOnce() + 'static) {
         WORK.set(Some(Box::new(work)));
     }
 

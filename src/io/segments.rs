@@ -92,6 +92,9 @@ impl Location {
 /// In a model every slot costs.
 const SLOTS: usize = if cfg!(loom) { 4 } else { 256 };
 
+/// How many numbers [`Segments::install_unless_last`] leaves.
+const LAST_NUMBERS: usize = if cfg!(loom) { 0 } else { 8 };
+
 /// Numbers of segments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SegmentSet([u64; 4]);
@@ -181,6 +184,12 @@ impl Segments {
         self.slots[number].replace(Box::new(HeldMapping::new(mapping, Some(lease))));
         *pins = None;
         Some(SegmentId(number as u8))
+    }
+
+    /// As [`install`](Segments::install), but the last numbers are not given away: with those a
+    /// checkpoint can still be made, which gives back most of the others.
+    pub(crate) fn install_unless_last(&self, mapping: Arc<Mapping>) -> Option<SegmentId> {
+        if self.numbers_left() > LAST_NUMBERS { self.install(mapping) } else { None }
     }
 
     /// How many numbers are free.
@@ -377,5 +386,25 @@ fn prefetch_record(mapping: &Mapping, location: Location) {
     // A typical record spans two or three lines; more would crowd out other loads.
     for line in 0..3 {
         prefetch(mapping.address(location.offset() + line * 64));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::io::heap_mapping;
+
+    #[test]
+    fn the_last_numbers_are_for_checkpoints() {
+        let segments = Segments::new();
+        let mut given = 0;
+        while segments.install_unless_last(heap_mapping(vec![1])).is_some() {
+            given += 1;
+        }
+        assert_eq!((given, segments.numbers_left()), (SLOTS - 1 - LAST_NUMBERS, LAST_NUMBERS));
+        for _ in 0..LAST_NUMBERS {
+            assert!(segments.install(heap_mapping(vec![1])).is_some());
+        }
+        assert!(segments.install(heap_mapping(vec![1])).is_none());
     }
 }

@@ -172,6 +172,8 @@ impl<'a, N: Note, F: Fn(&[u8], Location, u64) -> N> Worker<'a, F, N> {
             notes.iter_mut().for_each(|note| *note = note.shifted(place));
             whole.write(self.output.file, &self.bytes, &self.block)?;
             self.bytes.clear();
+            // After a record of gigabytes.
+            self.bytes.shrink_to(2 * SHARE);
         }
         Ok(true)
     }

@@ -64,7 +64,11 @@ impl Inner {
             prepare: self.durability() == Durability::Os,
         };
         let result = self.checkpoints.account(|| checkpoint.run());
-        self.pause_after_failure();
+        match result {
+            // The sealed logs are gone, and the snapshot may be of another length.
+            Ok(()) => self.committer.lock().alarm.set(self.checkpoints.lengths()),
+            Err(_) => self.pause_after_failure(),
+        }
         drop(turn);
         result
     }
@@ -127,5 +131,49 @@ impl Inner {
     pub(super) fn end_checkpoints(&self) {
         self.checkpoints.cancel();
         self.checkpoints.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crate::index::between;
+    use crate::options::{Durability, Options};
+
+    /// A seal of an empty log that a write had overtaken, and that could not be tried again, had left
+    /// every later change recorded.
+    #[test]
+    fn a_checkpoint_that_a_write_overtakes_leaves_no_changes_recorded() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options::new().durability(Durability::Os).checkpoint_bytes(0);
+        let store = options.open(directory.path()).unwrap();
+        let (unfinished, next_log) =
+            (directory.path().join("snapshot.dat.tmp"), directory.path().join("wal.log.tmp"));
+        let overtaken = Arc::new(AtomicBool::new(false));
+        // Until a table is found growing while locations are collected.
+        let mut keys = 0_u32..;
+        while !overtaken.load(Ordering::Relaxed) {
+            between::next(|| ());
+            keys.by_ref().take(500).for_each(|key| store.set(key.to_be_bytes(), "v").unwrap());
+            fs::create_dir(&unfinished).unwrap();
+            store.checkpoint().unwrap_err();
+            fs::remove_dir(&unfinished).unwrap();
+            // The log is sealed, and the next one empty.
+            let (other, next_log) = (store.clone(), next_log.clone());
+            let told = overtaken.clone();
+            between::next(move || {
+                other.set("overtakes", "the seal").unwrap();
+                fs::create_dir(&next_log).unwrap();
+                told.store(true, Ordering::Relaxed);
+            });
+            let refused = store.checkpoint().is_err();
+            assert_eq!(refused, overtaken.load(Ordering::Relaxed));
+        }
+        let before = store.stats().view_bytes;
+        keys.take(5000).for_each(|key| store.set(key.to_be_bytes(), "v").unwrap());
+        assert_eq!(store.stats().view_bytes, before);
     }
 }

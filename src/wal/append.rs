@@ -305,7 +305,7 @@ impl Log {
         }
         let Window { mapping, file_offset } = self.growth.next_window(self.end, needed)?;
         let position = (self.end - file_offset) as usize;
-        let Some(segment) = self.segments.install(mapping.clone()) else {
+        let Some(segment) = self.segments.install_unless_last(mapping.clone()) else {
             return Err(self.full("has no number left for another mapping"));
         };
         if let Some(ahead) = &mut self.ahead {
@@ -320,7 +320,7 @@ impl Log {
     fn full(&self, why: &str) -> Error {
         let path = self.file.path();
         let message = format!(
-            "the log {} {why}; close the store, which writes a snapshot and empties the log",
+            "the log {} {why}; a checkpoint, or closing the store, writes a snapshot and empties the log",
             path.display()
         );
         Error::new(ErrorKind::TooLarge, message).at(path, Some(self.end))
@@ -374,6 +374,8 @@ impl Log {
             }
         }
         if self.file.len()? == self.end {
+            // Not synced: a mark that ends with a page lies in one sector, and survives whole or leaves
+            // zeros, as if there had been no room for it.
             return Ok(());
         }
         self.file.truncate(self.end, Step::KeptLogEnd)?;

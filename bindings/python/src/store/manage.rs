@@ -17,7 +17,7 @@ impl Store {
     /// directory called `<path>.unfinished-<number>`, which can be removed. Every record is checked
     /// against the checksum it was stored with. Also for a store opened with flag "r".
     ///
-    /// `progress` is called every megabyte or few thousand records, and when all is written, with
+    /// `progress` is called every megabyte or few thousand records, and at the end, with
     /// a `BackupProgress`. An exception in it, or Ctrl-C, gives the backup up and is passed on;
     /// nothing of it is left then, nor after any other exception: `ValueError` when a
     /// directory with something in it is at `path`, `StorageError` when it cannot be written, `CorruptionError` when a record is not
