@@ -131,3 +131,30 @@ fn of_eight_processes_that_open_at_once_one_wins_each_time() {
     );
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
+
+/// A lock file looks like one that a killed process has left. Who removed it let another writer in, and
+/// what was acknowledged to one of the two was lost.
+#[test]
+fn a_lock_file_that_is_removed_lets_nobody_in() {
+    let place = directory();
+    let remove = || std::fs::remove_file(place.path().join("LOCK")).unwrap();
+    let kind = |options: Options| options.open(place.path()).map(drop).map_err(|e| e.kind());
+    let (write, read) = (Options::new, || Options::new().read_only(true));
+    let store = open(place.path());
+    store.set("key", "value").unwrap();
+    remove();
+    for _ in 0..2 {
+        assert_eq!(kind(read()), Err(ErrorKind::Locked));
+        // Makes the file anew.
+        assert_eq!(kind(write()), Err(ErrorKind::Locked));
+    }
+    store.close().unwrap();
+
+    let readers = [read(), read()].map(|options| options.open(place.path()).unwrap());
+    remove();
+    assert_eq!(kind(read()), Ok(()));
+    assert_eq!(kind(write()), Err(ErrorKind::Locked));
+    drop(readers);
+    let waits = Options::new().lock_timeout(std::time::Duration::from_secs(10));
+    assert_eq!(waits.open(place.path()).unwrap().len(), 1);
+}

@@ -249,6 +249,23 @@ fn leftovers_and_quarantined_bytes_are_listed_and_no_fault() {
     assert_eq!((found.condition, found.unfinished_snapshot), (Condition::Sound, Some(4)));
     assert_eq!(found.quarantine.len(), 1);
     assert!(found.quarantine[0].bytes.unwrap() > 0);
+    assert_eq!(found.quarantine[0].entries, 0);
+    assert!(found.to_string().ends_with("what to do: nothing."), "{found}");
+}
+
+/// Synced writes were lost to damage, and once the store had been opened it was called sound, with
+/// nothing to do.
+#[test]
+fn valid_entries_in_quarantine_are_counted_and_said_to_be_missing() {
+    let directory = logged(20);
+    edit(&directory.path().join("wal.log"), |bytes| bytes[200] ^= 1);
+    drop(open(directory.path()));
+    let found = verified(directory.path());
+    assert_eq!((found.condition, found.quarantine.len()), (Condition::Sound, 1));
+    let kept = found.logs.iter().map(|log| log.sets).sum::<u64>();
+    // One of them is the damaged one.
+    assert_eq!((kept + found.quarantine[0].entries, kept > 0), (19, true));
+    assert!(found.advice().contains("quarantine/ is not in it"), "{found}");
 }
 
 #[test]

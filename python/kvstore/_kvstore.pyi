@@ -109,6 +109,7 @@ class _LogCheck(TypedDict):
 class _QuarantinedFile(TypedDict):
     path: str
     bytes: int | None
+    entries: int
 
 @type_check_only
 class _Verification(TypedDict):
@@ -1052,7 +1053,8 @@ def verify(path: _Path, /) -> _Verification:
     what is wrong, each with `path`, `offset`, `len`, `what` and `condition`. `sound` is whether
     opening brings back everything that can be read, `refuses_to_open` whether it is refused,
     `report` all of it for people, with what to do. `snapshot` and `logs` have the figures of each
-    file, `quarantine` the files there and `unfinished_snapshot` the length of a leftover.
+    file, `quarantine` the files there, with how many valid `entries` each has that are not in the store,
+    and `unfinished_snapshot` the length of a leftover.
 
     Raises `LockedError` while another handle has the directory open for writing, `StorageError`
     when a file cannot be read, `UnsupportedError` when a newer version wrote the directory, and

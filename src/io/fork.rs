@@ -16,7 +16,7 @@ static FORKS: AtomicU64 = AtomicU64::new(0);
 
 /// Descriptors that a child must not keep: a lock is held for as long as any copy of its
 /// descriptor is open, so a child that outlives its parent would keep the directory locked.
-static CLOSED_IN_CHILDREN: [AtomicI32; 64] = [const { AtomicI32::new(NONE) }; 64];
+static CLOSED_IN_CHILDREN: [AtomicI32; 128] = [const { AtomicI32::new(NONE) }; 128];
 
 const NONE: RawFd = -1;
 

@@ -57,8 +57,9 @@ pub(crate) trait RawDirectory: Send + Sync {
 
     fn set_mode(&self, mode: u32) -> io::Result<()>;
 
-    /// Tries to lock the file of that name. `Lock::Exclusive` creates the file and records this
-    /// process in it; `Lock::Shared` changes nothing, and locks nothing where there is no file.
+    /// Tries to lock the file of that name and, where that can be done, the directory itself.
+    /// `Lock::Exclusive` creates the file and records this process in it; `Lock::Shared` changes
+    /// nothing, and locks no file where there is none.
     fn try_lock(&self, name: &str, lock: Lock) -> io::Result<LockAttempt>;
 }
 

@@ -161,29 +161,50 @@ impl RawDirectory for RealDirectory {
             .custom_flags(libc::O_NONBLOCK)
             .open(self.path.join(name));
         let handle = match opened {
-            Err(error) if error.kind() == ErrorKind::NotFound && !exclusive => {
-                return Ok(LockAttempt::Acquired(Box::new(NoLock)));
-            }
-            opened => opened?,
+            // No writer of ours has opened it, or somebody has removed the file since.
+            Err(error) if error.kind() == ErrorKind::NotFound && !exclusive => None,
+            opened => Some(opened?),
         };
-        for attempt in 0..HOLDER_ATTEMPTS {
-            match if exclusive { handle.try_lock() } else { handle.try_lock_shared() } {
-                Ok(()) => {
-                    return Ok(LockAttempt::Acquired(Box::new(RealLock::new(handle, exclusive))));
-                }
-                Err(fs::TryLockError::WouldBlock) => {}
-                Err(fs::TryLockError::Error(error)) => return Err(error),
+        let directory = fs::File::open(self.checked("")?)?;
+        let (mut has_file, mut has_directory) = (handle.is_none(), false);
+        for _ in 0..HOLDER_ATTEMPTS {
+            if let Some(handle) = handle.as_ref().filter(|_| !has_file) {
+                has_file = flock(handle, exclusive)?;
             }
-            let holder = recorded_holder(&handle).filter(|&holder| is_alive(holder));
-            if holder.is_some() || attempt + 1 == HOLDER_ATTEMPTS {
-                return Ok(LockAttempt::HeldBy(holder));
+            if has_file && !has_directory {
+                has_directory = flock(&directory, exclusive).or_else(is_no_lock)?;
+            }
+            if has_directory {
+                let lock = RealLock::new(handle, directory, exclusive);
+                return Ok(LockAttempt::Acquired(Box::new(lock)));
+            }
+            let holder = handle.as_ref().filter(|_| !has_file).and_then(recorded_holder);
+            if let Some(holder) = holder.filter(|&holder| is_alive(holder)) {
+                return Ok(LockAttempt::HeldBy(Some(holder)));
             }
             // It has the lock and is about to record itself, or has just given it up. Or it is a
-            // reader, who leaves no name.
+            // reader, who leaves no name, or the file was removed and made anew while it was held.
             thread::sleep(Duration::from_millis(1));
         }
         Ok(LockAttempt::HeldBy(None))
     }
+}
+
+/// Locks the file if nobody else has. Of several descriptions each is somebody else.
+fn flock(handle: &fs::File, exclusive: bool) -> io::Result<bool> {
+    match if exclusive { handle.try_lock() } else { handle.try_lock_shared() } {
+        Ok(()) => Ok(true),
+        Err(fs::TryLockError::WouldBlock) => Ok(false),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whether directories cannot be locked there, as on network file systems: the lock file remains.
+fn is_no_lock(error: io::Error) -> io::Result<bool> {
+    const NO_LOCK: [i32; 5] =
+        [libc::EBADF, libc::ENOLCK, libc::EINVAL, libc::EOPNOTSUPP, libc::ENOSYS];
+    let is_known = error.raw_os_error().is_some_and(|code| NO_LOCK.contains(&code));
+    if is_known { Ok(true) } else { Err(error) }
 }
 
 /// How often a lock that nobody is known to hold is looked at.
@@ -217,17 +238,23 @@ fn is_alive(process: u32) -> bool {
 }
 
 /// `flock` belongs to the open file description: the kernel releases it when the process dies.
+///
+/// The directory is locked as well as the file in it: the file looks like one that a process which was
+/// killed has left, and is removed by those who take it for that.
 struct RealLock {
-    file: ClosedInChildren,
+    file: Option<ClosedInChildren>,
+    directory: ClosedInChildren,
     exclusive: bool,
 }
 
 impl RealLock {
-    fn new(handle: fs::File, exclusive: bool) -> RealLock {
-        if exclusive {
-            record_holder(&handle, &std::process::id().to_string());
+    /// Of what is locked; `file` is there unless it is a reader's lock.
+    fn new(file: Option<fs::File>, directory: fs::File, exclusive: bool) -> RealLock {
+        if let Some(file) = file.as_ref().filter(|_| exclusive) {
+            record_holder(file, &std::process::id().to_string());
         }
-        RealLock { file: ClosedInChildren::new(handle), exclusive }
+        let directory = ClosedInChildren::new(directory);
+        RealLock { file: file.map(ClosedInChildren::new), directory, exclusive }
     }
 }
 
@@ -235,20 +262,18 @@ impl HeldLock for RealLock {}
 
 impl Drop for RealLock {
     fn drop(&mut self) {
-        let Some(file) = self.file.file() else { return };
-        if self.exclusive {
+        let file = self.file.as_ref().and_then(ClosedInChildren::file);
+        if let Some(file) = file.filter(|_| self.exclusive) {
             record_holder(file, "");
         }
-        // Explicitly, since a child between `fork` and `exec` may have a copy of the descriptor.
-        // Should it fail, closing the file releases the lock as well.
-        let _unlocked = file.unlock().is_ok();
+        // Explicitly, since a child between `fork` and `exec` may have a copy of the descriptors.
+        // Should it fail, closing them releases the locks as well. The directory first: whoever finds
+        // the file unlocked is to find the directory unlocked, too.
+        for locked in self.directory.file().into_iter().chain(file) {
+            let _unlocked = locked.unlock().is_ok();
+        }
     }
 }
-
-/// What a reader holds of a directory without a lock file, which no writer of ours has opened.
-struct NoLock;
-
-impl HeldLock for NoLock {}
 
 struct RealFile {
     /// Shared with the file's mappings, so that what is mapped can be cloned.

@@ -31,7 +31,12 @@ impl Display for Verification {
         for file in &self.quarantine {
             write!(f, "  quarantine/{}: ", name(&file.path))?;
             match file.bytes {
-                Some(bytes) => writeln!(f, "{bytes} bytes that an earlier open cut from a log")?,
+                Some(bytes) => writeln!(
+                    f,
+                    "{bytes} bytes that an earlier open cut from a log, {} valid sets and deletes \
+                     among them",
+                    file.entries
+                )?,
                 None => writeln!(f, "cannot be opened")?,
             }
         }
@@ -60,6 +65,12 @@ impl Verification {
     /// What the user can do about it: one sentence, or two.
     pub fn advice(&self) -> &'static str {
         match self.condition {
+            Condition::Sound if self.quarantine.iter().any(|file| file.entries > 0) => {
+                "nothing with the store. What lies in quarantine/ is not in it: if power failed amid \
+                 writes that were not synced, that is as it should be; if not, a log was damaged, and \
+                 what had been written is missing. Restore a backup, or see what can be salvaged: \
+                 copy a file from there to an empty directory as wal.log, and salvage that."
+            }
             Condition::Sound => "nothing.",
             Condition::Torn => {
                 "open it; the torn end of the log, which no mark vouches for, is then moved to \

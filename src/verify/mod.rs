@@ -23,7 +23,7 @@ pub use report::{QuarantinedFile, SnapshotCheck, Verification};
 pub(crate) use log::{Found, is_current, survey as survey_log};
 pub(crate) use progress::Ticker;
 pub(crate) use snapshot::survey as survey_snapshot;
-pub(crate) use source::{Source, SourceFile};
+pub(crate) use source::{Quarantined, Source, SourceFile};
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -85,14 +85,37 @@ pub fn verify_with(
     examine(&source, &mut Ticker::new(progress))
 }
 
+/// What is in a file of `quarantine/`. Nothing depends on it: what cannot be read is no error.
+fn look_into(quarantined: &Quarantined, ticker: &mut Ticker<'_>) -> Result<QuarantinedFile> {
+    let Quarantined { path, file } = quarantined;
+    let mut found = QuarantinedFile {
+        path: path.clone(),
+        bytes: file.as_ref().map(|file| file.len),
+        entries: 0,
+    };
+    if let Some(file) = file {
+        let mut count = |entry: Found<'_>| {
+            found.entries += u64::from(entry.is_write());
+            Ok(())
+        };
+        match survey_log(file, &mut Verification::default(), ticker, &mut count) {
+            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
 /// Checks the files of `source`.
 pub(crate) fn examine(source: &Source, ticker: &mut Ticker<'_>) -> Result<Verification> {
     let mut report = Verification {
         directory: source.path.clone(),
-        quarantine: source.quarantine.clone(),
         unfinished_snapshot: source.unfinished,
         ..Verification::default()
     };
+    for quarantined in &source.quarantine {
+        report.quarantine.push(look_into(quarantined, ticker)?);
+    }
     if let Some(file) = &source.snapshot {
         let check = survey_snapshot(file, &mut report, ticker, |_, _, _| Ok(()))?;
         report.snapshot = Some(check);

@@ -179,6 +179,9 @@ pub struct QuarantinedFile {
     pub path: PathBuf,
     /// Its length in bytes; `None` when it cannot be opened.
     pub bytes: Option<u64>,
+    /// Valid sets and deletes among them. They are not in the store: if the log was damaged, something
+    /// that had been written durably is missing.
+    pub entries: u64,
 }
 
 /// What [`verify`](crate::verify) found. Its `Display` is a report for people, with what to do.
@@ -197,7 +200,7 @@ pub struct Verification {
     pub findings: Vec<Finding>,
     /// Findings beyond the first thousand, which are counted only.
     pub findings_omitted: u64,
-    /// What lies in `quarantine/`, in order of name. It is not checked, and no fault.
+    /// What lies in `quarantine/`, in order of name. It is no fault of the store as it is.
     pub quarantine: Vec<QuarantinedFile>,
     /// Length in bytes of an unfinished `snapshot.dat.tmp`, which the next open removes.
     pub unfinished_snapshot: Option<u64>,

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::report::QuarantinedFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{
     Access, Directory, FileSystem, HeldLock, Lock, LockAttempt, MAX_FILE_LEN, Mapping, notice_forks,
@@ -19,9 +18,16 @@ pub(crate) struct Source {
     pub(crate) snapshot: Option<SourceFile>,
     /// In the order of their entries.
     pub(crate) logs: Vec<SourceFile>,
-    pub(crate) quarantine: Vec<QuarantinedFile>,
+    pub(crate) quarantine: Vec<Quarantined>,
     pub(crate) unfinished: Option<u64>,
     _lock: Box<dyn HeldLock>,
+}
+
+/// A file in `quarantine/`.
+pub(crate) struct Quarantined {
+    pub(crate) path: PathBuf,
+    /// `None` when it cannot be opened.
+    pub(crate) file: Option<SourceFile>,
 }
 
 pub(crate) struct SourceFile {
@@ -100,14 +106,13 @@ fn open(directory: &Directory, name: &str) -> Result<Option<SourceFile>> {
 
 /// The files in `quarantine/`. What cannot be read there is nothing that opening depends on, so it
 /// is no error.
-fn quarantined(file_system: &dyn FileSystem, path: &Path) -> Vec<QuarantinedFile> {
+fn quarantined(file_system: &dyn FileSystem, path: &Path) -> Vec<Quarantined> {
     let Ok(directory) = Directory::open(file_system, path, false) else { return Vec::new() };
     let mut names = directory.list().unwrap_or_default();
     names.sort();
     let found = |name: String| {
-        let file = directory.open_file(&name, Access::ReadOnly).ok().flatten();
-        let bytes = file.and_then(|file| file.len().ok());
-        QuarantinedFile { path: path.join(name), bytes }
+        let file = open(&directory, &name).ok().flatten();
+        Quarantined { path: path.join(name), file }
     };
     names.into_iter().map(found).collect()
 }

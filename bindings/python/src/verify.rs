@@ -19,7 +19,8 @@ use crate::signals::Watch;
 /// what is wrong, each with `path`, `offset`, `len`, `what` and `condition`. `sound` is whether
 /// opening brings back everything that can be read, `refuses_to_open` whether it is refused,
 /// `report` all of it for people, with what to do. `snapshot` and `logs` have the figures of each
-/// file, `quarantine` the files there and `unfinished_snapshot` the length of a leftover.
+/// file, `quarantine` the files there, with how many valid `entries` each has that are not in the store,
+/// and `unfinished_snapshot` the length of a leftover.
 ///
 /// Raises `LockedError` while another handle has the directory open for writing, `StorageError`
 /// when a file cannot be read, `UnsupportedError` when a newer version wrote the directory, and
@@ -143,6 +144,7 @@ fn verification<'py>(
         let dict = PyDict::new(py);
         dict.set_item("path", path_str(py, &file.path)?)?;
         dict.set_item("bytes", file.bytes)?;
+        dict.set_item("entries", file.entries)?;
         quarantine.append(dict)?;
     }
     let dict = PyDict::new(py);

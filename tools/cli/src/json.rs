@@ -84,6 +84,8 @@ struct QuarantinedFile {
     path: String,
     /// `null` when the file cannot be opened.
     bytes: Option<u64>,
+    /// Valid sets and deletes in it, which are not in the store.
+    entries: u64,
 }
 
 impl Verification {
@@ -157,7 +159,7 @@ impl Finding {
 
 impl QuarantinedFile {
     fn new(file: &kvstore::QuarantinedFile) -> QuarantinedFile {
-        QuarantinedFile { path: text(&file.path), bytes: file.bytes }
+        QuarantinedFile { path: text(&file.path), bytes: file.bytes, entries: file.entries }
     }
 }
 
