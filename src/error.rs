@@ -133,12 +133,12 @@ impl Error {
     /// The directory at `path` is locked by process `holder`, where that is known.
     pub(crate) fn locked(path: &Path, holder: Option<u32>) -> Error {
         let who = match holder {
-            Some(pid) if pid == std::process::id() => "this process".to_owned(),
+            Some(pid) if pid == std::process::id() => format!("this process ({pid})"),
             Some(pid) => format!("process {pid}"),
             None => "another process, or by another handle of this one".to_owned(),
         };
         let message = format!(
-            "{} is open in {who}; close it there, or wait with a lock timeout",
+            "{} is open in {who}; close it there first; opening can wait for that, with a lock timeout",
             path.display()
         );
         let mut error = Error::new(ErrorKind::Locked, message).at(path, None);

@@ -97,6 +97,18 @@ fn a_directory_that_was_moved_away_is_not_mistaken_for_the_one_in_its_place() {
 }
 
 #[test]
+fn a_directory_that_was_removed_is_said_to_be() {
+    let place = directory();
+    let path = place.path().join("data");
+    let store = open(&path);
+    store.set("key", "value").unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    let error = store.close().unwrap_err();
+    assert!(error.to_string().contains("removed"), "{error}");
+    assert!(!path.exists());
+}
+
+#[test]
 fn closing_after_a_cut_without_a_change_leaves_an_empty_log() {
     let place = directory();
     open(place.path()).close().unwrap();

@@ -253,6 +253,17 @@ fn leftovers_and_quarantined_bytes_are_listed_and_no_fault() {
     assert!(found.to_string().ends_with("what to do: nothing."), "{found}");
 }
 
+#[test]
+fn a_store_of_nothing_may_have_lost_its_snapshot() {
+    let directory = closed(3);
+    assert!(verified(directory.path()).advice().ends_with("nothing."));
+    fs::remove_file(directory.path().join("snapshot.dat")).unwrap();
+    let found = verified(directory.path());
+    assert_eq!(found.condition, Condition::Sound);
+    assert!(found.advice().contains("snapshot.dat is gone"), "{found}");
+    assert!(verified(logged(2).path()).advice().ends_with("nothing."));
+}
+
 /// Synced writes were lost to damage, and once the store had been opened it was called sound, with
 /// nothing to do.
 #[test]

@@ -31,6 +31,8 @@ pub(super) struct Meter<'a> {
     records: u64,
     bytes: u64,
     total: u64,
+    /// Bytes there will be, as far as that is known before the first record.
+    expected: u64,
     /// What the caller was told last.
     told: (u64, u64),
 }
@@ -40,7 +42,12 @@ impl<'a> Meter<'a> {
         total: usize,
         report: &'a mut dyn FnMut(&BackupProgress) -> ControlFlow<()>,
     ) -> Meter<'a> {
-        Meter { report, records: 0, bytes: 0, total: total as u64, told: (0, 0) }
+        Meter { report, records: 0, bytes: 0, total: total as u64, expected: 0, told: (0, 0) }
+    }
+
+    /// Takes note that there will be about so many bytes.
+    pub(super) fn expect(&mut self, bytes: usize) {
+        self.expected = bytes as u64;
     }
 
     /// Begins anew.
@@ -78,7 +85,8 @@ impl<'a> Meter<'a> {
     pub(super) fn tell(&mut self) -> Result<()> {
         self.told = (self.records, self.bytes);
         let average = u128::from(self.bytes) * u128::from(self.total);
-        let estimate = average.checked_div(u128::from(self.records)).unwrap_or(0);
+        let estimate = average.checked_div(u128::from(self.records));
+        let estimate = estimate.unwrap_or(u128::from(self.expected));
         let progress = BackupProgress {
             records_done: self.records,
             records_total: self.total,
@@ -107,13 +115,16 @@ mod tests {
             ControlFlow::Continue(())
         };
         let mut meter = Meter::new(10_000, &mut report);
+        meter.expect(300_000);
+        meter.tell().unwrap();
         meter.header(20);
         (0..10_000)
             .try_for_each(|n| meter.records(1, if n == 5_000 { 3 << 20 } else { 30 }))
             .unwrap();
         meter.end().unwrap();
         let done: Vec<u64> = told.iter().map(|progress| progress.records_done).collect();
-        assert_eq!(done, [4096, 5001, 9097, 10_000]);
+        assert_eq!(done, [0, 4096, 5001, 9097, 10_000]);
+        assert_eq!((told[0].bytes_done, told[0].bytes_total), (0, 300_000));
         assert!(told.iter().all(|progress| progress.bytes_total >= progress.bytes_done));
         let last = told.last().unwrap();
         assert_eq!((last.records_total, last.bytes_total), (10_000, last.bytes_done));

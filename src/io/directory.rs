@@ -170,7 +170,7 @@ impl Directory {
 fn open_error(path: &Path, error: io::Error) -> Error {
     let advice = match error.kind() {
         ErrorKind::NotFound => {
-            "check the path: only opening a store for writing, with the create option, makes one"
+            "check the path; opening a store for writing creates one, unless it is told not to"
         }
         ErrorKind::NotADirectory => "give the path of a directory",
         _ => return Error::io("open the data directory", path, error),

@@ -55,7 +55,10 @@ impl RealDirectory {
         let identity = |found: fs::Metadata| (found.dev(), found.ino());
         let opened = self.handle.metadata().map(identity)?;
         if fs::metadata(&self.path).map(identity).ok() != Some(opened) {
-            let message = "the data directory was moved while the store was open";
+            // Its own entry and that of its parent.
+            let is_removed = self.handle.metadata()?.nlink() == 0;
+            let what = if is_removed { "removed" } else { "moved" };
+            let message = format!("the data directory was {what} while the store was open");
             return Err(io::Error::other(message));
         }
         Ok(self.path.join(name))

@@ -116,7 +116,8 @@ impl Inner {
                 "the log is kept; the next open keeps what is before the damage in it, and the \
                  rest in quarantine"
             }
-            _ => "nothing is lost, and the next open tries again",
+            ErrorKind::NoSpace => "nothing is lost, and the next open tries again",
+            _ => "what was written is in the log, and the next open tries again",
         };
         let path = self.path().display();
         let lead = format!("the snapshot and the new log of {path} were not written; {advice}");

@@ -204,10 +204,7 @@ impl Inner {
         self.check()?;
         if self.is_read_only() {
             let path = self.path();
-            let message = format!(
-                "{} was opened read-only; open it without that option to write",
-                path.display()
-            );
+            let message = format!("{} was opened read-only; open it for writing", path.display());
             return Err(Error::new(ErrorKind::ReadOnly, message).at(path, None));
         }
         Ok(())

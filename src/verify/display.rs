@@ -62,6 +62,10 @@ impl Verification {
         Ok(())
     }
 
+    fn has_entries(&self) -> bool {
+        self.logs.iter().any(|log| log.sets + log.deletes > 0)
+    }
+
     /// What the user can do about it: one sentence, or two.
     pub fn advice(&self) -> &'static str {
         match self.condition {
@@ -70,6 +74,11 @@ impl Verification {
                  writes that were not synced, that is as it should be; if not, a log was damaged, and \
                  what had been written is missing. Restore a backup, or see what can be salvaged: \
                  copy a file from there to an empty directory as wal.log, and salvage that."
+            }
+            // A clean close leaves an empty log, so that nothing tells of a snapshot that is gone.
+            Condition::Sound if self.snapshot.is_none() && !self.has_entries() => {
+                "nothing, if nothing was ever written here. If something was, snapshot.dat is gone: \
+                 restore a backup."
             }
             Condition::Sound => "nothing.",
             Condition::Torn => {
