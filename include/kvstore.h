@@ -1281,7 +1281,28 @@ typedef struct {
     uint64_t complete;
     /** 1 if it is the state after some prefix of the writes; 0 after kvstore_verify(). */
     uint64_t is_prefix;
+    /**
+     * Valid sets and deletes in quarantine/, where opening has moved what it cut from a log. They are
+     * not in the store.
+     */
+    uint64_t quarantine_entries;
 } kvstore_report_info;
+
+/** A place that is damaged or torn, filled by kvstore_report_finding(). */
+typedef struct {
+    /** In: sizeof(kvstore_finding_info). Out: how much of it this library fills; the rest is 0. */
+    size_t struct_size;
+    /** KVSTORE_CONDITION_*. */
+    uint64_t condition;
+    /** The file. The string belongs to the report. */
+    const char *path;
+    /** Where in the file it begins. */
+    uint64_t offset;
+    /** How many bytes it has, or 0 where that cannot be told. */
+    uint64_t len;
+    /** What is wrong there, for people. The string belongs to the report. */
+    const char *what;
+} kvstore_finding_info;
 
 /**
  * Checks every byte of the store in a directory, and changes nothing there. *out becomes the
@@ -1344,6 +1365,23 @@ const char *kvstore_report_text(const kvstore_report *report);
  */
 kvstore_status kvstore_report_figures(const kvstore_report *report,
                                       kvstore_report_info *out,
+                                      kvstore_error **error);
+
+/**
+ * Fills *out with one of the places that are damaged or torn: index counts them from 0, file by file
+ * in order of offset. Set out->struct_size first.
+ *
+ *     kvstore_finding_info found = { .struct_size = sizeof found };
+ *     for (size_t i = 0; kvstore_report_finding(report, i, &found, NULL) == KVSTORE_OK; i++)
+ *         printf("%s at %llu: %s\n", found.path, (unsigned long long)found.offset, found.what);
+ *
+ * KVSTORE_OK; KVSTORE_DONE behind the last one, or the thousandth, beyond which they are counted
+ * only; or KVSTORE_ERR_INVALID_ARGUMENT. After anything but KVSTORE_OK all fields but struct_size are
+ * 0; only if struct_size cannot be right, nothing is written.
+ */
+kvstore_status kvstore_report_finding(const kvstore_report *report,
+                                      size_t index,
+                                      kvstore_finding_info *out,
                                       kvstore_error **error);
 
 /** Frees a report and the strings that belong to it. NULL is allowed. */

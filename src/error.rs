@@ -133,7 +133,7 @@ impl Error {
     /// The directory at `path` is locked by process `holder`, where that is known.
     pub(crate) fn locked(path: &Path, holder: Option<u32>) -> Error {
         let who = match holder {
-            Some(pid) if pid == std::process::id() => format!("this process ({pid})"),
+            Some(pid) if pid == std::process::id() => format!("process {pid}, which is this one"),
             Some(pid) => format!("process {pid}"),
             None => "another process, or by another handle of this one".to_owned(),
         };

@@ -60,6 +60,7 @@ impl Checkpoint<'_> {
         let settled = self.write(sealed).and_then(|(written, moves)| self.settle(written, moves));
         let Settled { written, durable, mapping, moves } =
             settled.inspect_err(|_| self.give_up())?;
+        self.sync_unmarked().inspect_err(|_| self.give_up())?;
         let (bytes, timestamp) = (mapping.len() as u64, sealed.timestamp);
         // Before it is in force, when nothing depends on it.
         let Some(segment) = self.segments.install(mapping.clone()) else {
@@ -78,10 +79,20 @@ impl Checkpoint<'_> {
             self.give_up();
             return Err(error);
         }
-        self.checkpoints.files().lock().snapshot =
-            Some(SnapshotInForce { segment, bytes, timestamp });
+        let mut files = self.checkpoints.files().lock();
+        files.snapshot = Some(SnapshotInForce { segment, bytes, timestamp });
+        files.unmarked = None;
+        drop(files);
         self.forget_before();
         Ok(Copied { mapping, segment, moves })
+    }
+
+    /// Should the power fail now, a log may be back under the name that it had before it was sealed.
+    /// One without marks does not tell that the snapshot covers it, and is replayed: then none of it may
+    /// be missing.
+    fn sync_unmarked(&self) -> Result<()> {
+        let unmarked = self.checkpoints.files().lock().unmarked.clone();
+        unmarked.map_or(Ok(()), |syncer| syncer.sync(Step::UnmarkedSealedLog))
     }
 
     fn give_up(&self) {

@@ -31,7 +31,7 @@ use crate::index::Index;
 use crate::io::{Directory, SegmentSet, Segments, Step};
 use crate::ordered::Standing;
 use crate::recovery::{Sealed, SnapshotInForce};
-use crate::wal::sealed_log_name;
+use crate::wal::{Syncer, sealed_log_name};
 use seal::AtSeal;
 
 /// What the logs of an open store build on, and which of them there are.
@@ -43,6 +43,8 @@ pub(crate) struct Files {
     pub(crate) snapshots: SegmentSet,
     /// Sealed logs that have not been removed.
     pub(crate) sealed: Vec<Sealed>,
+    /// Of a log that no mark opens, which is one of the Go store's, once it is sealed.
+    pub(crate) unmarked: Option<Arc<Syncer>>,
 }
 
 impl Files {
@@ -51,7 +53,7 @@ impl Files {
         if let Some(snapshot) = snapshot {
             snapshots.insert(snapshot.segment);
         }
-        Files { snapshot, snapshots, sealed }
+        Files { snapshot, snapshots, sealed, unmarked: None }
     }
 
     /// Bytes of entries in sealed logs.

@@ -183,9 +183,13 @@ impl Checkpoint<'_> {
         if let Some(log) = &mut writer.log {
             match sealing.fresh.take() {
                 Some(fresh) => {
+                    let unmarked = (!log.is_marked()).then(|| log.syncer().clone());
                     let sealed = log.continue_in(fresh, mark, self.directory);
                     let (generation, bytes) = (sealed.generation, sealed.end);
-                    self.checkpoints.files().lock().sealed.push(Sealed { generation, bytes });
+                    let mut files = self.checkpoints.files().lock();
+                    files.sealed.push(Sealed { generation, bytes });
+                    files.unmarked = unmarked.or_else(|| files.unmarked.take());
+                    drop(files);
                     sealing.log = Some(sealed);
                 }
                 None => log.begin_anew(mark),

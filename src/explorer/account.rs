@@ -50,7 +50,9 @@ impl Account {
             (Action::Sync, Some(_)) => true,
             // Nothing outlives what else may fail in these: the logs stay.
             (Action::Checkpoint | Action::Seal, Some(error)) => {
-                error.to_string().contains("cannot sync the directory")
+                ["cannot sync the directory", "the log could not be made durable"]
+                    .iter()
+                    .any(|message| error.to_string().contains(message))
             }
             (_, Some(error)) => error.kind() == ErrorKind::Indeterminate,
             (_, None) => false,

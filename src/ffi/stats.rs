@@ -265,7 +265,7 @@ pub unsafe extern "C" fn kvstore_recovery_report(
     unsafe { boundary(error, body) }
 }
 
-fn lent(text: &Option<Text>) -> *const c_char {
+pub(super) fn lent(text: &Option<Text>) -> *const c_char {
     text.as_ref().map_or(ptr::null(), Text::as_ptr)
 }
 

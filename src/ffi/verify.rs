@@ -4,13 +4,13 @@ use std::ffi::c_char;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
-use crate::{Condition, RepairReport, Verification};
+use crate::{Condition, Finding, RepairReport, Verification};
 
 use super::arguments::{Out, handle, path_of};
 use super::boundary::{Failure, boundary, shielded};
 use super::error::{KVSTORE_OFFSET_NONE, Text, boxed, kvstore_error};
-use super::stats::SizedOut;
-use super::status::{KVSTORE_OK, kvstore_status};
+use super::stats::{SizedOut, lent};
+use super::status::{KVSTORE_DONE, KVSTORE_OK, kvstore_status};
 
 /// Every byte is as it was written.
 pub const KVSTORE_CONDITION_SOUND: u32 = 0;
@@ -33,8 +33,25 @@ const _: () = {
 /// caller, who frees it with kvstore_report_free(), and may be read from any thread.
 pub struct kvstore_report {
     text: Text,
-    path: Option<Text>,
+    findings: Vec<LentFinding>,
     info: kvstore_report_info,
+}
+
+/// A finding, with strings that C can be lent.
+struct LentFinding {
+    condition: Condition,
+    path: Option<Text>,
+    offset: u64,
+    len: u64,
+    what: Option<Text>,
+}
+
+impl LentFinding {
+    fn of(finding: &Finding) -> LentFinding {
+        let Finding { condition, offset, len, .. } = *finding;
+        let path = Text::of_bytes(finding.path.as_os_str().as_bytes());
+        LentFinding { condition, path, offset, len, what: Text::of_bytes(finding.what.as_bytes()) }
+    }
 }
 
 /// The figures of a report, filled by kvstore_report_figures().
@@ -63,14 +80,37 @@ pub struct kvstore_report_info {
     pub complete: u64,
     /// 1 if it is the state after some prefix of the writes; 0 after kvstore_verify().
     pub is_prefix: u64,
+    /// Valid sets and deletes in quarantine/, where opening has moved what it cut from a log. They are
+    /// not in the store.
+    pub quarantine_entries: u64,
+}
+
+/// A place that is damaged or torn, filled by kvstore_report_finding().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct kvstore_finding_info {
+    /// In: sizeof(kvstore_finding_info). Out: how much of it this library fills; the rest is 0.
+    pub struct_size: usize,
+    /// KVSTORE_CONDITION_*.
+    pub condition: u64,
+    /// The file. The string belongs to the report.
+    pub path: *const c_char,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// How many bytes it has, or 0 where that cannot be told.
+    pub len: u64,
+    /// What is wrong there, for people. The string belongs to the report.
+    pub what: *const c_char,
 }
 
 const _: () = {
-    assert!(size_of::<kvstore_report_info>() == 88 && align_of::<kvstore_report_info>() == 8);
+    assert!(size_of::<kvstore_report_info>() == 96 && align_of::<kvstore_report_info>() == 8);
+    assert!(size_of::<kvstore_finding_info>() == 48 && align_of::<kvstore_finding_info>() == 8);
 };
 
-/// The size that the struct had when it was first published.
+/// The sizes that the structs had when they were first published.
 const FIRST_INFO: usize = 88;
+const FIRST_FINDING: usize = 48;
 
 impl kvstore_report {
     fn of_verification(found: &Verification) -> Result<*mut kvstore_report, Failure> {
@@ -92,7 +132,10 @@ impl kvstore_report {
     ) -> Result<*mut kvstore_report, Failure> {
         let refused = |bytes| Failure::OutOfMemory { bytes };
         let first = found.findings.first();
-        let path = first.and_then(|first| Text::of_bytes(first.path.as_os_str().as_bytes()));
+        let mut findings = Vec::new();
+        let bytes = found.findings.len() * size_of::<LentFinding>();
+        findings.try_reserve_exact(found.findings.len()).map_err(|_| refused(bytes))?;
+        findings.extend(found.findings.iter().map(LentFinding::of));
         let mut info = kvstore_report_info {
             struct_size: 0,
             condition: found.condition as u64,
@@ -105,6 +148,7 @@ impl kvstore_report {
             records: 0,
             complete: 0,
             is_prefix: 0,
+            quarantine_entries: found.quarantine.iter().map(|file| file.entries).sum(),
         };
         if let Some(snapshot) = &found.snapshot {
             info.entries += snapshot.entries;
@@ -112,7 +156,7 @@ impl kvstore_report {
         }
         add(&mut info);
         let text = Text::of_bytes(text.as_bytes()).ok_or_else(|| refused(text.len()))?;
-        let report = boxed(kvstore_report { text, path, info });
+        let report = boxed(kvstore_report { text, findings, info });
         if report.is_null() { Err(refused(size_of::<kvstore_report>())) } else { Ok(report) }
     }
 }
@@ -233,13 +277,67 @@ pub unsafe extern "C" fn kvstore_report_figures(
         // SAFETY: the rule for outputs, kept by the caller.
         let out = unsafe { SizedOut::new(out, FIRST_INFO, "kvstore_report_info") };
         // SAFETY: the rule for handles, kept by the caller.
-        let report = unsafe { handle(report, "report is NULL; pass what kvstore_verify() made") };
+        let report = unsafe { handle(report, NO_REPORT) };
         out.fill(|struct_size| {
             let report = report?;
-            let first_path = report.path.as_ref().map_or(ptr::null(), Text::as_ptr);
+            let first_path = report.findings.first().map_or(ptr::null(), |first| lent(&first.path));
             Ok(kvstore_report_info { struct_size, first_path, ..report.info })
         })?;
         Ok(KVSTORE_OK)
+    };
+    // SAFETY: the rule for outputs, kept by the caller.
+    unsafe { boundary(error, body) }
+}
+
+const NO_REPORT: &str = "report is NULL; pass what kvstore_verify() made";
+
+/// Fills *out with one of the places that are damaged or torn: index counts them from 0, file by file
+/// in order of offset. Set out->struct_size first.
+///
+///     kvstore_finding_info found = { .struct_size = sizeof found };
+///     for (size_t i = 0; kvstore_report_finding(report, i, &found, NULL) == KVSTORE_OK; i++)
+///         printf("%s at %llu: %s\n", found.path, (unsigned long long)found.offset, found.what);
+///
+/// KVSTORE_OK; KVSTORE_DONE behind the last one, or the thousandth, beyond which they are counted
+/// only; or KVSTORE_ERR_INVALID_ARGUMENT. After anything but KVSTORE_OK all fields but struct_size are
+/// 0; only if struct_size cannot be right, nothing is written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kvstore_report_finding(
+    report: *const kvstore_report,
+    index: usize,
+    out: *mut kvstore_finding_info,
+    error: *mut *mut kvstore_error,
+) -> kvstore_status {
+    let body = || {
+        // SAFETY: the rule for outputs, kept by the caller.
+        let out = unsafe { SizedOut::new(out, FIRST_FINDING, "kvstore_finding_info") };
+        // SAFETY: the rule for handles, kept by the caller.
+        let report = unsafe { handle(report, NO_REPORT) };
+        let mut status = KVSTORE_OK;
+        out.fill(|struct_size| {
+            let Some(found) = report?.findings.get(index) else {
+                status = KVSTORE_DONE;
+                let (path, what) = (ptr::null(), ptr::null());
+                let (condition, offset, len) = (0, 0, 0);
+                return Ok(kvstore_finding_info {
+                    struct_size,
+                    condition,
+                    path,
+                    offset,
+                    len,
+                    what,
+                });
+            };
+            Ok(kvstore_finding_info {
+                struct_size,
+                condition: found.condition as u64,
+                path: lent(&found.path),
+                offset: found.offset,
+                len: found.len,
+                what: lent(&found.what),
+            })
+        })?;
+        Ok(status)
     };
     // SAFETY: the rule for outputs, kept by the caller.
     unsafe { boundary(error, body) }

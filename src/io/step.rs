@@ -37,6 +37,8 @@ pub(crate) enum Step {
     Explicit,
     /// Sync of a log without marks, before a snapshot that covers it.
     UnmarkedLog,
+    /// The same by a checkpoint, which has sealed the log.
+    UnmarkedSealedLog,
     /// Sync of a log that is kept at close.
     KeptLog,
     /// Shortening of a log that is kept at close to its last entry.
@@ -66,7 +68,7 @@ pub(crate) enum Step {
 #[cfg(test)]
 impl Step {
     /// Every step.
-    pub(crate) const ALL: [Step; 27] = [
+    pub(crate) const ALL: [Step; 28] = [
         Step::ParentDirectory,
         Step::QuarantineDirectory,
         Step::NamesAtOpen,
@@ -82,6 +84,7 @@ impl Step {
         Step::Group,
         Step::Explicit,
         Step::UnmarkedLog,
+        Step::UnmarkedSealedLog,
         Step::KeptLog,
         Step::KeptLogEnd,
         Step::KeptLogEndSync,

@@ -1,5 +1,7 @@
 /* A sound directory is told from a damaged one; what is repaired and salvaged out of it opens; wrong
  * arguments are errors that say what to pass. */
+#define _DEFAULT_SOURCE
+
 #include "check.h"
 
 static void flip(const char *path, long offset) {
@@ -9,6 +11,11 @@ static void flip(const char *path, long offset) {
     byte = fgetc(file);
     CHECK(byte != EOF && fseek(file, offset, SEEK_SET) == 0);
     CHECK(fputc(byte ^ 1, file) != EOF && fclose(file) == 0);
+}
+
+static void append(const char *path, const char *text) {
+    FILE *file = fopen(path, "ab");
+    CHECK(file != NULL && fputs(text, file) != EOF && fclose(file) == 0);
 }
 
 static kvstore_report_info figures(const kvstore_report *report) {
@@ -52,6 +59,7 @@ static uint64_t records_in(const char *directory) {
 static void sound_and_damaged(void) {
     kvstore_report *report;
     kvstore_report_info info;
+    kvstore_finding_info found;
 
     set_three("data");
     info = verified("data");
@@ -68,6 +76,29 @@ static void sound_and_damaged(void) {
     CHECK(strstr(figures(report).first_path, "/data/snapshot.dat") != NULL);
     kvstore_report_free(report);
     proved("a damaged snapshot is found, with path and offset");
+
+    append("data/wal.log", "no entry");
+    EXPECT(KVSTORE_OK, kvstore_verify("data", &report, &error));
+    CHECK(figures(report).findings == 2);
+    found.struct_size = sizeof found;
+    EXPECT(KVSTORE_OK, kvstore_report_finding(report, 0, &found, &error));
+    CHECK(found.struct_size == sizeof found && found.condition == KVSTORE_CONDITION_DAMAGED);
+    CHECK(strstr(found.path, "/data/snapshot.dat") != NULL && found.offset == 34);
+    CHECK(strstr(found.what, "checksum") != NULL);
+    EXPECT(KVSTORE_OK, kvstore_report_finding(report, 1, &found, &error));
+    CHECK(strstr(found.path, "/data/wal.log") != NULL && found.offset == 0 && found.len == 8);
+    EXPECT(KVSTORE_DONE, kvstore_report_finding(report, 2, &found, &error));
+    CHECK(found.path == NULL && found.what == NULL && found.offset == 0);
+    EXPECT(KVSTORE_DONE, kvstore_report_finding(report, SIZE_MAX, &found, &error));
+    kvstore_report_free(report);
+    EXPECT_ERROR(KVSTORE_ERR_INVALID_ARGUMENT, kvstore_report_finding(NULL, 0, &found, &error),
+                 "report");
+    EXPECT_ERROR(KVSTORE_ERR_INVALID_ARGUMENT, kvstore_report_finding(NULL, 0, NULL, &error), "out");
+    found.struct_size = 8;
+    EXPECT_ERROR(KVSTORE_ERR_INVALID_ARGUMENT, kvstore_report_finding(NULL, 0, &found, &error),
+                 "sizeof(kvstore_finding_info)");
+    CHECK(truncate("data/wal.log", 0) == 0);
+    proved("every place that is damaged can be asked for");
 
     EXPECT(KVSTORE_OK, kvstore_repair("data", "repaired", &report, &error));
     info = figures(report);

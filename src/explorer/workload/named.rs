@@ -450,6 +450,19 @@ fn found_logs() -> Vec<Workload> {
                 Close(Always),
             ]),
         ),
+        workload(
+            "a log of the Go store, sealed amid unsynced writes",
+            &go,
+            // Replayed over a newer snapshot as far as the first, it would take back the second and
+            // leave the third.
+            os(vec![
+                synced(set("a", "7")),
+                unsynced(set("a", "8")),
+                unsynced(set("d", "9")),
+                Checkpoint,
+                unsynced(delete("b")),
+            ]),
+        ),
         workload("a torn log", &torn, sync(vec![synced(set("c", "3")), Close(Never)])),
         workload("a torn log, unsynced", &torn, os(sector_sized(3, 1).collect())),
         workload(
