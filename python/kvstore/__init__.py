@@ -62,4 +62,5 @@ __all__ = [
 # The classes are written in Rust and have every method of the mapping protocol themselves, so they
 # are registered with the abstract classes rather than derived from them.
 _MutableMapping.register(Store)
+_MutableMapping.register(Transaction)
 _Mapping.register(View)

@@ -870,8 +870,9 @@ class Batch:
         """
 
 @final
-class Transaction:
-    """Reads and writes that take effect together, as if at one instant, or not at all.
+class Transaction(MutableMapping[bytes, bytes]):
+    """Reads and writes that take effect together, as if at one instant, or not at all: a
+    `MutableMapping` from `bytes` to `bytes`, as a store is.
 
     Made by `Store.transaction`. In a `with` statement it is committed at the end, and aborted if an
     exception leaves the block; one that is dropped is aborted. Reads through it see what it has
@@ -893,14 +894,15 @@ class Transaction:
     {b'from': b'70', b'to': b'30'}
     """
 
+    __hash__: ClassVar[None]  # type: ignore[assignment]
     def __getitem__(self, key: Buffer, /) -> bytes: ...
     def __setitem__(self, key: Buffer, value: Buffer, /) -> None: ...
     def __delitem__(self, key: Buffer, /) -> None: ...
     def __contains__(self, key: object, /) -> bool: ...
     def __len__(self) -> int: ...
-    def __bool__(self) -> Literal[True]: ...
     def __iter__(self) -> Iterator[bytes]: ...
     def __reversed__(self) -> Iterator[bytes]: ...
+    def __eq__(self, other: object, /) -> bool: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -927,6 +929,21 @@ class Transaction:
     def get(self, key: Buffer, default: bytes, /) -> bytes: ...
     @overload
     def get(self, key: Buffer, default: _T, /) -> bytes | _T: ...
+    @overload
+    def get_many(self, keys: Iterable[Buffer], default: None = None, /) -> list[bytes | None]:
+        """The values of `keys`, in their order, with `default` for those that are missing.
+
+        >>> store.update({b"a": b"1", b"b": b"2"})
+        >>> with store.transaction() as transaction:
+        ...     transaction[b"a"] = b"10"
+        ...     transaction.get_many([b"b", b"missing", b"a"])
+        [b'2', None, b'10']
+        """
+
+    @overload
+    def get_many(self, keys: Iterable[Buffer], default: bytes, /) -> list[bytes]: ...
+    @overload
+    def get_many(self, keys: Iterable[Buffer], default: _T, /) -> list[bytes | _T]: ...
     def set(self, key: Buffer, value: Buffer, /) -> None:
         """Sets `key` to `value`, for others when the transaction is committed.
 
@@ -945,6 +962,114 @@ class Transaction:
         >>> with store.transaction() as transaction:
         ...     transaction.delete(b"user:1"), transaction.delete(b"user:1")
         (True, False)
+        """
+
+    def set_many(
+        self, items: SupportsKeysAndGetItem[_K, Buffer] | Iterable[tuple[Buffer, Buffer]], /
+    ) -> None:
+        """Sets every pair of `items`, a mapping or an iterable of pairs. A wrong pair leaves none of them
+        set.
+
+        All are gathered in memory first; `update` sets them one by one instead.
+
+        >>> with store.transaction() as transaction:
+        ...     transaction.set_many({b"a": b"1", b"b": b"2"})
+        ...     len(transaction)
+        2
+        """
+
+    def delete_many(self, keys: Iterable[Buffer], /) -> int:
+        """Deletes `keys`; how many of them were there. A wrong key leaves all of them in place.
+
+        >>> store.update({b"a": b"1", b"b": b"2"})
+        >>> with store.transaction() as transaction:
+        ...     transaction.delete_many([b"a", b"missing"])
+        1
+        """
+
+    def compare_and_set(self, key: Buffer, expected: Buffer | None, new: Buffer | None, /) -> bool:
+        """Sets `key` to `new` if its value is `expected`, with what the transaction has written; whether
+        it was.
+
+        `None` is a missing key: an `expected` of `None` sets only what is not there, a `new` of `None`
+        deletes.
+
+        >>> with store.transaction() as transaction:
+        ...     transaction.compare_and_set(b"lock", None, b"mine")
+        ...     transaction.compare_and_set(b"lock", None, b"yours")
+        True
+        False
+        """
+
+    def increment(self, key: Buffer, delta: int = 1, /) -> int:
+        """Adds `delta` to the number that is the value of `key`, with what the transaction has written; the
+        sum. A missing key counts as 0.
+
+        Numbers and errors are those of `Store.increment`.
+
+        >>> with store.transaction() as transaction:
+        ...     transaction.increment(b"visits")
+        ...     transaction.increment(b"visits", 41)
+        1
+        42
+        """
+
+    @overload
+    def pop(self, key: Buffer, /) -> bytes:
+        """Deletes `key` and returns its value, or `default` when it is missing.
+
+        >>> store[b"a"] = b"1"
+        >>> with store.transaction() as transaction:
+        ...     transaction.pop(b"a"), transaction.pop(b"a", None)
+        (b'1', None)
+        """
+
+    @overload
+    def pop(self, key: Buffer, /, default: bytes) -> bytes: ...
+    @overload
+    def pop(self, key: Buffer, /, default: _T) -> bytes | _T: ...
+    def popitem(self) -> tuple[bytes, bytes]:
+        """Deletes the first key and returns it with its value; `KeyError` when there is none.
+
+        >>> store.update({b"b": b"2", b"a": b"1"})
+        >>> with store.transaction() as transaction:
+        ...     transaction.popitem()
+        (b'a', b'1')
+        """
+
+    def setdefault(self, key: Buffer, default: Buffer, /) -> bytes:
+        """The value of `key`, which is set to `default` first when it is missing.
+
+        >>> with store.transaction() as transaction:
+        ...     transaction.setdefault(b"a", b"1"), transaction.setdefault(b"a", b"2")
+        (b'1', b'1')
+        """
+
+    def update(
+        self,
+        other: SupportsKeysAndGetItem[_K, Buffer] | Iterable[tuple[Buffer, Buffer]] = (),
+        /,
+        **kwargs: Never,
+    ) -> None:
+        """Sets every pair of `other`: a mapping, an object with `keys()`, or an iterable of pairs.
+
+        A wrong pair leaves those before it set. Keywords are refused, as their names are `str`.
+
+        >>> with store.transaction() as transaction:
+        ...     transaction.update({b"a": b"1"})
+        ...     transaction.update([(b"b", b"2"), (b"c", b"3")])
+        >>> len(store)
+        3
+        """
+
+    def clear(self) -> None:
+        """Deletes every key.
+
+        >>> store[b"a"] = b"1"
+        >>> with store.transaction() as transaction:
+        ...     transaction.clear()
+        >>> len(store)
+        0
         """
 
     def scan(

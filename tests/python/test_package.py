@@ -110,6 +110,15 @@ with kvstore.open(Path("x"), "n", durability="os", lock_timeout=1) as store:
         fifteen: Iterator[bytes] = view.scan_keys(b"a", limit=1)
         sixteen: list[bytes] = list(view.values())
         view[b"a"] = b"b"  # type: ignore[index]
+    with store.transaction() as transaction:
+        use(transaction)
+        transaction.update([(b"a", bytearray(b"b"))])
+        seventeen: bytes | None = transaction.pop(b"a", None)
+        eighteen: tuple[int, bool] = (
+            transaction.increment(b"n"),
+            transaction.compare_and_set(b"a", None, b"b"),
+        )
+        nineteen: list[bytes | None] = transaction.get_many([b"a"])
     store["a"]  # type: ignore[index]
     store.set(b"a", b"b", durability="fast")  # type: ignore[arg-type]
     kvstore.open("x", flag="x")  # type: ignore[arg-type]
