@@ -11,7 +11,8 @@ b'alice'
 
 ``open`` says what can be chosen, ``Store`` what can be done. Every exception that the store raises
 about itself is a ``kvstore.Error``; arguments of a wrong type or value are a ``TypeError`` or a
-``ValueError`` as everywhere, and a missing key is a ``KeyError``.
+``ValueError`` as everywhere, and a missing key is a ``KeyError``. An ``open`` that finds damage and
+goes on with what is before it warns of that: ``kvstore.DamageWarning``.
 """
 
 from collections.abc import Mapping as _Mapping
@@ -20,6 +21,7 @@ from collections.abc import MutableMapping as _MutableMapping
 from ._errors import (
     ClosedError,
     CorruptionError,
+    DamageWarning,
     Error,
     ForkedError,
     IndeterminateError,
@@ -39,6 +41,7 @@ __all__ = [
     "Batch",
     "ClosedError",
     "CorruptionError",
+    "DamageWarning",
     "Error",
     "ForkedError",
     "IndeterminateError",

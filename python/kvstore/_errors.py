@@ -1,4 +1,4 @@
-"""The exceptions of the package.
+"""The exceptions of the package, and its warning.
 
 They are written in Python because most have two bases: the one that says whose error it is, and
 the built-in one that a caller who knows nothing of this package would catch.
@@ -83,7 +83,15 @@ class IndeterminateError(StorageError):
     """The sync of this write failed: it may or may not be there after the next open."""
 
 
+class DamageWarning(RuntimeWarning):
+    """Opening found that data is gone or garbled which had been synced, and kept what is before it.
+
+    ``Store.recovery_report`` has the figures. The next open says nothing of it any more, unless this
+    one is with flag "r".
+    """
+
+
 # They are the package's, wherever they are defined: for messages and for pickles.
 for _class in list(globals().values()):
-    if isinstance(_class, type) and issubclass(_class, Error):
+    if isinstance(_class, type) and issubclass(_class, (Error, DamageWarning)):
         _class.__module__ = "kvstore"

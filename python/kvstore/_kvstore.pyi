@@ -181,7 +181,9 @@ def open(
     that is more), a thread writes a snapshot and removes the log, beside readers and writers; 0 is
     never. `close_checkpoint` says what `close` does with the log: `"auto"` writes a snapshot where that
     pays, `"always"` whenever something changed, `"never"` keeps the log. `strict_recovery` refuses a
-    log whose synced part is damaged, instead of keeping what is before the damage.
+    log whose synced part is damaged, instead of keeping what is before the damage with a
+    `DamageWarning`. Where warnings are errors that is raised, and the store is not open; but what is
+    damaged has been moved to quarantine by then.
 
     Raises `LockedError` when another handle has the directory open for writing (`LockTimeout`
     after a wait), `CorruptionError` when the snapshot is damaged, `StorageError` when the
