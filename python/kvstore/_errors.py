@@ -6,6 +6,14 @@ the built-in one that a caller who knows nothing of this package would catch.
 
 from __future__ import annotations
 
+import errno
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from typing_extensions import Self
+
 
 class Error(Exception):
     """The base of every exception that a store raises about itself."""
@@ -68,7 +76,56 @@ class LockTimeout(LockedError, TimeoutError):
 
 
 class StorageError(_SystemError):
-    """A system call failed, or the disk is full (``errno.ENOSPC``)."""
+    """A system call failed, or the disk is full (``errno.ENOSPC``).
+
+    As with ``OSError``, one whose ``errno`` is ``ENOENT`` is also a ``FileNotFoundError``; with
+    ``EACCES`` or ``EPERM`` it is a ``PermissionError``, with ``ENOTDIR`` a ``NotADirectoryError``, and
+    with ``EEXIST`` or ``ENOTEMPTY`` a ``FileExistsError``.
+    """
+
+    def __new__(cls, *args: Any) -> Self:
+        # As `OSError` does it: only the class itself stands for others, and only with an errno.
+        if cls is StorageError and len(args) >= 2 and isinstance(args[0], int):
+            cls = _BY_ERRNO.get(args[0], cls)  # type: ignore[assignment]
+        return super().__new__(cls, *args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle has the public name, which finds the private class again.
+        reduced = super().__reduce__()
+        assert isinstance(reduced, tuple)
+        made_by, *rest = reduced
+        return (StorageError if made_by in _BY_ERRNO.values() else made_by, *rest)
+
+
+class _NotFound(StorageError, FileNotFoundError):
+    pass
+
+
+class _NotPermitted(StorageError, PermissionError):
+    pass
+
+
+class _NoDirectory(StorageError, NotADirectoryError):
+    pass
+
+
+class _Exists(StorageError, FileExistsError):
+    pass
+
+
+_BY_ERRNO: dict[int, type[StorageError]] = {
+    errno.ENOENT: _NotFound,
+    errno.EACCES: _NotPermitted,
+    errno.EPERM: _NotPermitted,
+    errno.ENOTDIR: _NoDirectory,
+    errno.EEXIST: _Exists,
+    errno.ENOTEMPTY: _Exists,
+}
+
+# In a traceback they are what callers know.
+for _private in _BY_ERRNO.values():
+    _private.__name__ = _private.__qualname__ = StorageError.__name__
+    _private.__doc__ = StorageError.__doc__
 
 
 class ReadOnlyError(StorageError):

@@ -127,6 +127,10 @@ try:
     pass
 except kvstore.LockedError as error:
     twelve: int | None = error.pid
+except FileNotFoundError:
+    pass
+except kvstore.StorageError as error:
+    twenty: int | None = error.errno
 except kvstore.CorruptionError as error:
     thirteen: int | None = error.offset
 """
