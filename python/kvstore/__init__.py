@@ -12,7 +12,8 @@ b'alice'
 ``open`` says what can be chosen, ``Store`` what can be done. Every exception that the store raises
 about itself is a ``kvstore.Error``; arguments of a wrong type or value are a ``TypeError`` or a
 ``ValueError`` as everywhere, and a missing key is a ``KeyError``. An ``open`` that finds damage and
-goes on with what is before it warns of that: ``kvstore.DamageWarning``.
+goes on with what is before it warns of that: ``kvstore.DamageWarning``. ``kvstore.types`` names, for
+annotations, the dictionaries that functions return, and the values of ``flag`` and ``durability``.
 """
 
 from collections.abc import Mapping as _Mapping

@@ -5,13 +5,22 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from os import PathLike
 from types import TracebackType
-from typing import ClassVar, Literal, Never, TypedDict, TypeVar, final, overload, type_check_only
+from typing import ClassVar, Literal, Never, TypeVar, final, overload
 
 from _typeshed import SupportsKeysAndGetItem
 from typing_extensions import Buffer, Self
 
 from ._progress import BackupProgress
 from ._views import ItemsView, KeysView, ValuesView
+from .types import (
+    CloseCheckpoint,
+    Durability,
+    Flag,
+    RecoveryReport,
+    RepairReport,
+    Stats,
+    Verification,
+)
 
 __all__ = [
     "Batch",
@@ -29,134 +38,19 @@ __version__: str
 
 _K = TypeVar("_K", bound=Buffer)
 _T = TypeVar("_T")
-_Durability = Literal["sync", "os"]
-_Condition = Literal["sound", "torn", "unclear", "damaged"]
 _Path = str | bytes | PathLike[str] | PathLike[bytes]
 
-@type_check_only
-class _Stats(TypedDict):
-    records: int
-    log_bytes: int
-    snapshot_bytes: int
-    index_bytes: int
-    view_bytes: int
-    groups: int
-    records_per_group: float
-    syncs: int
-    writes: int
-    sealed_logs: int
-    checkpoints: int
-    checkpoint_bytes: int
-    checkpoints_failed: int
-    checkpoint_error: str | None
-    checkpoint_running: bool
-    checkpoint_records: int
-    checkpoint_records_total: int
-    recovery: _RecoveryReport
-
-@type_check_only
-class _RecoveryReport(TypedDict):
-    clean: bool
-    snapshot_records: int
-    log_records: int
-    sealed_logs: int
-    bytes_cut: int
-    cut_log: str | None
-    cut_offset: int | None
-    cut_reason: str | None
-    damaged: bool
-    quarantine: str | None
-
-@type_check_only
-class _Finding(TypedDict):
-    path: str
-    offset: int
-    len: int
-    condition: _Condition
-    what: str
-
-@type_check_only
-class _SnapshotCheck(TypedDict):
-    path: str
-    bytes: int
-    condition: _Condition
-    timestamp: int | None
-    count: int | None
-    entries: int
-    entries_behind: int
-    ascending: bool
-    trailer_bytes: int
-
-@type_check_only
-class _LogCheck(TypedDict):
-    path: str
-    bytes: int
-    condition: _Condition
-    log_use: Literal["replayed", "covered", "snapshot-missing", "undecidable"]
-    generation: int | None
-    base: int | None
-    sets: int
-    deletes: int
-    marks: int
-    batches: int
-    end: int
-    garbage: int
-    vouched: int
-    entries_behind: int
-    unknown_behind: int
-
-@type_check_only
-class _QuarantinedFile(TypedDict):
-    path: str
-    bytes: int | None
-
-@type_check_only
-class _Verification(TypedDict):
-    directory: str
-    condition: _Condition
-    sound: bool
-    refuses_to_open: bool
-    snapshot: _SnapshotCheck | None
-    logs: list[_LogCheck]
-    findings: list[_Finding]
-    findings_omitted: int
-    quarantine: list[_QuarantinedFile]
-    unfinished_snapshot: int | None
-    report: str
-
-@type_check_only
-class _LeftOut(TypedDict):
-    path: str
-    offset: int
-    len: int
-    entries: int
-    lost: bool
-    why: str
-
-@type_check_only
-class _RepairReport(TypedDict):
-    complete: bool
-    is_prefix: bool
-    records: int
-    applied: int
-    applied_behind: int
-    outdated: int
-    complete_up_to: bytes | None
-    left_out: list[_LeftOut]
-    report: str
-    source: _Verification
-
 def open(
-    path: str | bytes | PathLike[str] | PathLike[bytes],
-    flag: Literal["r", "w", "c", "n"] = "c",
+    path: _Path,
+    flag: Flag = "c",
     *,
-    durability: _Durability = "sync",
+    durability: Durability = "sync",
     lock_timeout: float = 0.0,
     transaction_timeout: float = 5.0,
     max_key_len: int | None = None,
     max_value_len: int | None = None,
     checkpoint_bytes: int | None = None,
-    close_checkpoint: Literal["auto", "always", "never"] = "auto",
+    close_checkpoint: CloseCheckpoint = "auto",
     strict_recovery: bool = False,
 ) -> Store:
     """Opens the store in the directory `path`, recovering what an earlier process left.
@@ -271,7 +165,7 @@ class Store(MutableMapping[bytes, bytes]):
     def get(self, key: Buffer, default: bytes, /) -> bytes: ...
     @overload
     def get(self, key: Buffer, default: _T, /) -> bytes | _T: ...
-    def set(self, key: Buffer, value: Buffer, /, *, durability: _Durability | None = None) -> None:
+    def set(self, key: Buffer, value: Buffer, /, *, durability: Durability | None = None) -> None:
         """Sets `key` to `value`.
 
         `durability` is "sync" or "os" for this write, or `None` for what the store was opened with.
@@ -280,7 +174,7 @@ class Store(MutableMapping[bytes, bytes]):
         >>> store.set(b"cache:1", b"cheap to lose", durability="os")
         """
 
-    def delete(self, key: Buffer, /, *, durability: _Durability | None = None) -> bool:
+    def delete(self, key: Buffer, /, *, durability: Durability | None = None) -> bool:
         """Deletes `key`; whether it was there.
 
         `durability` is as for `set`.
@@ -334,7 +228,7 @@ class Store(MutableMapping[bytes, bytes]):
         3
         """
 
-    def batch(self, *, durability: _Durability | None = None) -> Batch:
+    def batch(self, *, durability: Durability | None = None) -> Batch:
         """A batch: writes that are gathered, and take effect together or not at all. See `Batch`.
 
         `durability` is as for `set`.
@@ -347,7 +241,7 @@ class Store(MutableMapping[bytes, bytes]):
         {b'new': b'1'}
         """
 
-    def transaction(self, *, durability: _Durability | None = None) -> Transaction:
+    def transaction(self, *, durability: Durability | None = None) -> Transaction:
         """Begins a transaction: reads and writes that nobody else's writes come between. See `Transaction`.
 
         `durability` is as for `set`. Waits while another thread's transaction is open, for up to the
@@ -369,7 +263,7 @@ class Store(MutableMapping[bytes, bytes]):
         new: Buffer | None,
         /,
         *,
-        durability: _Durability | None = None,
+        durability: Durability | None = None,
     ) -> bool:
         """Sets `key` to `new` if its value is `expected`; whether it was.
 
@@ -385,7 +279,7 @@ class Store(MutableMapping[bytes, bytes]):
         """
 
     def increment(
-        self, key: Buffer, delta: int = 1, /, *, durability: _Durability | None = None
+        self, key: Buffer, delta: int = 1, /, *, durability: Durability | None = None
     ) -> int:
         """Adds `delta` to the number that is the value of `key`; the sum. A missing key counts as 0.
 
@@ -597,7 +491,7 @@ class Store(MutableMapping[bytes, bytes]):
         >>> store.sync()
         """
 
-    def stats(self) -> _Stats:
+    def stats(self) -> Stats:
         """Counters: records, sizes in bytes, how many writes, groups, syncs and checkpoints there were,
         why the last checkpoint failed (`checkpoint_error`), if it did, and under `recovery` what
         `recovery_report` returns.
@@ -608,7 +502,7 @@ class Store(MutableMapping[bytes, bytes]):
         (1, 1.0, True)
         """
 
-    def recovery_report(self) -> _RecoveryReport:
+    def recovery_report(self) -> RecoveryReport:
         """What opening the store found and did.
 
         `clean` is whether nothing had to be replayed or cut, `snapshot_records` and `log_records`
@@ -1170,7 +1064,7 @@ class Transaction(MutableMapping[bytes, bytes]):
         0
         """
 
-def verify(path: _Path, /) -> _Verification:
+def verify(path: _Path, /) -> Verification:
     """Checks every byte of the store in the directory `path`, and changes nothing there.
 
     Damage is not an exception: `condition` of the result is `"sound"`, `"torn"` (the log ends in
@@ -1190,7 +1084,7 @@ def verify(path: _Path, /) -> _Verification:
     'sound'
     """
 
-def repair(path: _Path, new_path: _Path, /) -> _RepairReport:
+def repair(path: _Path, new_path: _Path, /) -> RepairReport:
     """Writes what is consistent in the damaged directory `path` to the new directory `new_path`.
 
     `new_path` must not exist, or be empty; it then opens like any other, and `path` is not changed.
@@ -1213,7 +1107,7 @@ def repair(path: _Path, new_path: _Path, /) -> _RepairReport:
     True
     """
 
-def salvage(path: _Path, new_path: _Path, /) -> _RepairReport:
+def salvage(path: _Path, new_path: _Path, /) -> RepairReport:
     """Writes whatever can be read in the damaged directory `path` to the new directory `new_path`.
 
     Like `repair`, but also from behind damage. What comes of it is not a state that the store ever

@@ -22,7 +22,7 @@
 //! | `errors.rs` | engine errors to the exceptions of `kvstore._errors` |
 //!
 //! The Python half, in `python/kvstore`, holds what Python expresses better: exceptions with
-//! several bases, and the views that `keys()`, `values()` and `items()` return.
+//! several bases, the views that `keys()`, `values()` and `items()` return, and the types of dictionaries.
 //!
 //! Docstrings are repeated in `python/kvstore/_kvstore.pyi` for editors; a test compares the two.
 
