@@ -11,7 +11,9 @@ b'alice'
 
 ``open`` says what can be chosen, ``Store`` what can be done. Every exception that the store raises
 about itself is a ``kvstore.Error``; arguments of a wrong type or value are a ``TypeError`` or a
-``ValueError`` as everywhere, and a missing key is a ``KeyError``.
+``ValueError`` as everywhere, and a missing key is a ``KeyError``. An ``open`` that finds damage and
+goes on with what is before it warns of that: ``kvstore.DamageWarning``. ``kvstore.types`` names, for
+annotations, the dictionaries that functions return, and the values of ``flag`` and ``durability``.
 """
 
 from collections.abc import Mapping as _Mapping
@@ -20,6 +22,7 @@ from collections.abc import MutableMapping as _MutableMapping
 from ._errors import (
     ClosedError,
     CorruptionError,
+    DamageWarning,
     Error,
     ForkedError,
     IndeterminateError,
@@ -39,6 +42,7 @@ __all__ = [
     "Batch",
     "ClosedError",
     "CorruptionError",
+    "DamageWarning",
     "Error",
     "ForkedError",
     "IndeterminateError",
@@ -62,4 +66,5 @@ __all__ = [
 # The classes are written in Rust and have every method of the mapping protocol themselves, so they
 # are registered with the abstract classes rather than derived from them.
 _MutableMapping.register(Store)
+_MutableMapping.register(Transaction)
 _Mapping.register(View)

@@ -5,13 +5,22 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from os import PathLike
 from types import TracebackType
-from typing import ClassVar, Literal, Never, TypedDict, TypeVar, final, overload, type_check_only
+from typing import ClassVar, Literal, Never, TypeVar, final, overload
 
 from _typeshed import SupportsKeysAndGetItem
 from typing_extensions import Buffer, Self
 
 from ._progress import BackupProgress
 from ._views import ItemsView, KeysView, ValuesView
+from .types import (
+    CloseCheckpoint,
+    Durability,
+    Flag,
+    RecoveryReport,
+    RepairReport,
+    Stats,
+    Verification,
+)
 
 __all__ = [
     "Batch",
@@ -29,135 +38,19 @@ __version__: str
 
 _K = TypeVar("_K", bound=Buffer)
 _T = TypeVar("_T")
-_Durability = Literal["sync", "os"]
-_Condition = Literal["sound", "torn", "unclear", "damaged"]
 _Path = str | bytes | PathLike[str] | PathLike[bytes]
 
-@type_check_only
-class _Stats(TypedDict):
-    records: int
-    log_bytes: int
-    snapshot_bytes: int
-    index_bytes: int
-    view_bytes: int
-    groups: int
-    records_per_group: float
-    syncs: int
-    writes: int
-    sealed_logs: int
-    checkpoints: int
-    checkpoint_bytes: int
-    checkpoints_failed: int
-    checkpoint_error: str | None
-    checkpoint_running: bool
-    checkpoint_records: int
-    checkpoint_records_total: int
-    recovery: _RecoveryReport
-
-@type_check_only
-class _RecoveryReport(TypedDict):
-    clean: bool
-    snapshot_records: int
-    log_records: int
-    sealed_logs: int
-    bytes_cut: int
-    cut_log: str | None
-    cut_offset: int | None
-    cut_reason: str | None
-    damaged: bool
-    quarantine: str | None
-
-@type_check_only
-class _Finding(TypedDict):
-    path: str
-    offset: int
-    len: int
-    condition: _Condition
-    what: str
-
-@type_check_only
-class _SnapshotCheck(TypedDict):
-    path: str
-    bytes: int
-    condition: _Condition
-    timestamp: int | None
-    count: int | None
-    entries: int
-    entries_behind: int
-    ascending: bool
-    trailer_bytes: int
-
-@type_check_only
-class _LogCheck(TypedDict):
-    path: str
-    bytes: int
-    condition: _Condition
-    log_use: Literal["replayed", "covered", "snapshot-missing", "undecidable"]
-    generation: int | None
-    base: int | None
-    sets: int
-    deletes: int
-    marks: int
-    batches: int
-    end: int
-    garbage: int
-    vouched: int
-    entries_behind: int
-    unknown_behind: int
-
-@type_check_only
-class _QuarantinedFile(TypedDict):
-    path: str
-    bytes: int | None
-    entries: int
-
-@type_check_only
-class _Verification(TypedDict):
-    directory: str
-    condition: _Condition
-    sound: bool
-    refuses_to_open: bool
-    snapshot: _SnapshotCheck | None
-    logs: list[_LogCheck]
-    findings: list[_Finding]
-    findings_omitted: int
-    quarantine: list[_QuarantinedFile]
-    unfinished_snapshot: int | None
-    report: str
-
-@type_check_only
-class _LeftOut(TypedDict):
-    path: str
-    offset: int
-    len: int
-    entries: int
-    lost: bool
-    why: str
-
-@type_check_only
-class _RepairReport(TypedDict):
-    complete: bool
-    is_prefix: bool
-    records: int
-    applied: int
-    applied_behind: int
-    outdated: int
-    complete_up_to: bytes | None
-    left_out: list[_LeftOut]
-    report: str
-    source: _Verification
-
 def open(
-    path: str | bytes | PathLike[str] | PathLike[bytes],
-    flag: Literal["r", "w", "c", "n"] = "c",
+    path: _Path,
+    flag: Flag = "c",
     *,
-    durability: _Durability = "sync",
+    durability: Durability = "sync",
     lock_timeout: float = 0.0,
     transaction_timeout: float = 5.0,
     max_key_len: int | None = None,
     max_value_len: int | None = None,
     checkpoint_bytes: int | None = None,
-    close_checkpoint: Literal["auto", "always", "never"] = "auto",
+    close_checkpoint: CloseCheckpoint = "auto",
     strict_recovery: bool = False,
 ) -> Store:
     """Opens the store in the directory `path`, recovering what an earlier process left.
@@ -182,7 +75,9 @@ def open(
     that is more), a thread writes a snapshot and removes the log, beside readers and writers; 0 is
     never. `close_checkpoint` says what `close` does with the log: `"auto"` writes a snapshot where that
     pays, `"always"` whenever something changed, `"never"` keeps the log. `strict_recovery` refuses a
-    log whose synced part is damaged, instead of keeping what is before the damage.
+    log whose synced part is damaged, instead of keeping what is before the damage with a
+    `DamageWarning`. Where warnings are errors that is raised, and the store is not open; but what is
+    damaged has been moved to quarantine by then.
 
     Raises `LockedError` when another handle has the directory open for writing (`LockTimeout`
     after a wait), `CorruptionError` when the snapshot is damaged, `StorageError` when the
@@ -270,7 +165,7 @@ class Store(MutableMapping[bytes, bytes]):
     def get(self, key: Buffer, default: bytes, /) -> bytes: ...
     @overload
     def get(self, key: Buffer, default: _T, /) -> bytes | _T: ...
-    def set(self, key: Buffer, value: Buffer, /, *, durability: _Durability | None = None) -> None:
+    def set(self, key: Buffer, value: Buffer, /, *, durability: Durability | None = None) -> None:
         """Sets `key` to `value`.
 
         `durability` is "sync" or "os" for this write, or `None` for what the store was opened with.
@@ -279,7 +174,7 @@ class Store(MutableMapping[bytes, bytes]):
         >>> store.set(b"cache:1", b"cheap to lose", durability="os")
         """
 
-    def delete(self, key: Buffer, /, *, durability: _Durability | None = None) -> bool:
+    def delete(self, key: Buffer, /, *, durability: Durability | None = None) -> bool:
         """Deletes `key`; whether it was there.
 
         `durability` is as for `set`.
@@ -333,7 +228,7 @@ class Store(MutableMapping[bytes, bytes]):
         3
         """
 
-    def batch(self, *, durability: _Durability | None = None) -> Batch:
+    def batch(self, *, durability: Durability | None = None) -> Batch:
         """A batch: writes that are gathered, and take effect together or not at all. See `Batch`.
 
         `durability` is as for `set`.
@@ -346,7 +241,7 @@ class Store(MutableMapping[bytes, bytes]):
         {b'new': b'1'}
         """
 
-    def transaction(self, *, durability: _Durability | None = None) -> Transaction:
+    def transaction(self, *, durability: Durability | None = None) -> Transaction:
         """Begins a transaction: reads and writes that nobody else's writes come between. See `Transaction`.
 
         `durability` is as for `set`. Waits while another thread's transaction is open, for up to the
@@ -368,7 +263,7 @@ class Store(MutableMapping[bytes, bytes]):
         new: Buffer | None,
         /,
         *,
-        durability: _Durability | None = None,
+        durability: Durability | None = None,
     ) -> bool:
         """Sets `key` to `new` if its value is `expected`; whether it was.
 
@@ -384,7 +279,7 @@ class Store(MutableMapping[bytes, bytes]):
         """
 
     def increment(
-        self, key: Buffer, delta: int = 1, /, *, durability: _Durability | None = None
+        self, key: Buffer, delta: int = 1, /, *, durability: Durability | None = None
     ) -> int:
         """Adds `delta` to the number that is the value of `key`; the sum. A missing key counts as 0.
 
@@ -596,7 +491,7 @@ class Store(MutableMapping[bytes, bytes]):
         >>> store.sync()
         """
 
-    def stats(self) -> _Stats:
+    def stats(self) -> Stats:
         """Counters: records, sizes in bytes, how many writes, groups, syncs and checkpoints there were,
         why the last checkpoint failed (`checkpoint_error`), if it did, and under `recovery` what
         `recovery_report` returns.
@@ -607,7 +502,7 @@ class Store(MutableMapping[bytes, bytes]):
         (1, 1.0, True)
         """
 
-    def recovery_report(self) -> _RecoveryReport:
+    def recovery_report(self) -> RecoveryReport:
         """What opening the store found and did.
 
         `clean` is whether nothing had to be replayed or cut, `snapshot_records` and `log_records`
@@ -871,8 +766,9 @@ class Batch:
         """
 
 @final
-class Transaction:
-    """Reads and writes that take effect together, as if at one instant, or not at all.
+class Transaction(MutableMapping[bytes, bytes]):
+    """Reads and writes that take effect together, as if at one instant, or not at all: a
+    `MutableMapping` from `bytes` to `bytes`, as a store is.
 
     Made by `Store.transaction`. In a `with` statement it is committed at the end, and aborted if an
     exception leaves the block; one that is dropped is aborted. Reads through it see what it has
@@ -894,14 +790,15 @@ class Transaction:
     {b'from': b'70', b'to': b'30'}
     """
 
+    __hash__: ClassVar[None]  # type: ignore[assignment]
     def __getitem__(self, key: Buffer, /) -> bytes: ...
     def __setitem__(self, key: Buffer, value: Buffer, /) -> None: ...
     def __delitem__(self, key: Buffer, /) -> None: ...
     def __contains__(self, key: object, /) -> bool: ...
     def __len__(self) -> int: ...
-    def __bool__(self) -> Literal[True]: ...
     def __iter__(self) -> Iterator[bytes]: ...
     def __reversed__(self) -> Iterator[bytes]: ...
+    def __eq__(self, other: object, /) -> bool: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -928,6 +825,21 @@ class Transaction:
     def get(self, key: Buffer, default: bytes, /) -> bytes: ...
     @overload
     def get(self, key: Buffer, default: _T, /) -> bytes | _T: ...
+    @overload
+    def get_many(self, keys: Iterable[Buffer], default: None = None, /) -> list[bytes | None]:
+        """The values of `keys`, in their order, with `default` for those that are missing.
+
+        >>> store.update({b"a": b"1", b"b": b"2"})
+        >>> with store.transaction() as transaction:
+        ...     transaction[b"a"] = b"10"
+        ...     transaction.get_many([b"b", b"missing", b"a"])
+        [b'2', None, b'10']
+        """
+
+    @overload
+    def get_many(self, keys: Iterable[Buffer], default: bytes, /) -> list[bytes]: ...
+    @overload
+    def get_many(self, keys: Iterable[Buffer], default: _T, /) -> list[bytes | _T]: ...
     def set(self, key: Buffer, value: Buffer, /) -> None:
         """Sets `key` to `value`, for others when the transaction is committed.
 
@@ -946,6 +858,114 @@ class Transaction:
         >>> with store.transaction() as transaction:
         ...     transaction.delete(b"user:1"), transaction.delete(b"user:1")
         (True, False)
+        """
+
+    def set_many(
+        self, items: SupportsKeysAndGetItem[_K, Buffer] | Iterable[tuple[Buffer, Buffer]], /
+    ) -> None:
+        """Sets every pair of `items`, a mapping or an iterable of pairs. A wrong pair leaves none of them
+        set.
+
+        All are gathered in memory first; `update` sets them one by one instead.
+
+        >>> with store.transaction() as transaction:
+        ...     transaction.set_many({b"a": b"1", b"b": b"2"})
+        ...     len(transaction)
+        2
+        """
+
+    def delete_many(self, keys: Iterable[Buffer], /) -> int:
+        """Deletes `keys`; how many of them were there. A wrong key leaves all of them in place.
+
+        >>> store.update({b"a": b"1", b"b": b"2"})
+        >>> with store.transaction() as transaction:
+        ...     transaction.delete_many([b"a", b"missing"])
+        1
+        """
+
+    def compare_and_set(self, key: Buffer, expected: Buffer | None, new: Buffer | None, /) -> bool:
+        """Sets `key` to `new` if its value is `expected`, with what the transaction has written; whether
+        it was.
+
+        `None` is a missing key: an `expected` of `None` sets only what is not there, a `new` of `None`
+        deletes.
+
+        >>> with store.transaction() as transaction:
+        ...     transaction.compare_and_set(b"lock", None, b"mine")
+        ...     transaction.compare_and_set(b"lock", None, b"yours")
+        True
+        False
+        """
+
+    def increment(self, key: Buffer, delta: int = 1, /) -> int:
+        """Adds `delta` to the number that is the value of `key`, with what the transaction has written; the
+        sum. A missing key counts as 0.
+
+        Numbers and errors are those of `Store.increment`.
+
+        >>> with store.transaction() as transaction:
+        ...     transaction.increment(b"visits")
+        ...     transaction.increment(b"visits", 41)
+        1
+        42
+        """
+
+    @overload
+    def pop(self, key: Buffer, /) -> bytes:
+        """Deletes `key` and returns its value, or `default` when it is missing.
+
+        >>> store[b"a"] = b"1"
+        >>> with store.transaction() as transaction:
+        ...     transaction.pop(b"a"), transaction.pop(b"a", None)
+        (b'1', None)
+        """
+
+    @overload
+    def pop(self, key: Buffer, /, default: bytes) -> bytes: ...
+    @overload
+    def pop(self, key: Buffer, /, default: _T) -> bytes | _T: ...
+    def popitem(self) -> tuple[bytes, bytes]:
+        """Deletes the first key and returns it with its value; `KeyError` when there is none.
+
+        >>> store.update({b"b": b"2", b"a": b"1"})
+        >>> with store.transaction() as transaction:
+        ...     transaction.popitem()
+        (b'a', b'1')
+        """
+
+    def setdefault(self, key: Buffer, default: Buffer, /) -> bytes:
+        """The value of `key`, which is set to `default` first when it is missing.
+
+        >>> with store.transaction() as transaction:
+        ...     transaction.setdefault(b"a", b"1"), transaction.setdefault(b"a", b"2")
+        (b'1', b'1')
+        """
+
+    def update(
+        self,
+        other: SupportsKeysAndGetItem[_K, Buffer] | Iterable[tuple[Buffer, Buffer]] = (),
+        /,
+        **kwargs: Never,
+    ) -> None:
+        """Sets every pair of `other`: a mapping, an object with `keys()`, or an iterable of pairs.
+
+        A wrong pair leaves those before it set. Keywords are refused, as their names are `str`.
+
+        >>> with store.transaction() as transaction:
+        ...     transaction.update({b"a": b"1"})
+        ...     transaction.update([(b"b", b"2"), (b"c", b"3")])
+        >>> len(store)
+        3
+        """
+
+    def clear(self) -> None:
+        """Deletes every key.
+
+        >>> store[b"a"] = b"1"
+        >>> with store.transaction() as transaction:
+        ...     transaction.clear()
+        >>> len(store)
+        0
         """
 
     def scan(
@@ -1044,7 +1064,7 @@ class Transaction:
         0
         """
 
-def verify(path: _Path, /) -> _Verification:
+def verify(path: _Path, /) -> Verification:
     """Checks every byte of the store in the directory `path`, and changes nothing there.
 
     Damage is not an exception: `condition` of the result is `"sound"`, `"torn"` (the log ends in
@@ -1065,7 +1085,7 @@ def verify(path: _Path, /) -> _Verification:
     'sound'
     """
 
-def repair(path: _Path, new_path: _Path, /) -> _RepairReport:
+def repair(path: _Path, new_path: _Path, /) -> RepairReport:
     """Writes what is consistent in the damaged directory `path` to the new directory `new_path`.
 
     `new_path` must not exist, or be empty; it then opens like any other, and `path` is not changed.
@@ -1088,7 +1108,7 @@ def repair(path: _Path, new_path: _Path, /) -> _RepairReport:
     True
     """
 
-def salvage(path: _Path, new_path: _Path, /) -> _RepairReport:
+def salvage(path: _Path, new_path: _Path, /) -> RepairReport:
     """Writes whatever can be read in the damaged directory `path` to the new directory `new_path`.
 
     Like `repair`, but also from behind damage. What comes of it is not a state that the store ever

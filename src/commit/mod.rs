@@ -26,7 +26,7 @@ pub(crate) use clock::Clock;
 pub(crate) use gate::{Gate, Passage};
 pub(crate) use group::Committer;
 pub(crate) use request::{Answer, CompareAndSet, Increment, Operation, Operations, Request};
-pub(crate) use writer::{Alarm, Writer};
+pub(crate) use writer::{Alarm, Writer, add};
 
 use crate::index::KeyHash;
 

@@ -284,7 +284,7 @@ impl Writer {
 }
 
 /// The sum of `delta` and the number in `value`, the value of a key of `key_len` bytes.
-fn add(key_len: usize, value: Option<&[u8]>, delta: i64) -> Result<i64> {
+pub(crate) fn add(key_len: usize, value: Option<&[u8]>, delta: i64) -> Result<i64> {
     let number = match value {
         None => 0,
         Some(value) => match <[u8; 8]>::try_from(value) {

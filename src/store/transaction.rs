@@ -11,7 +11,7 @@ use std::option;
 use super::overlay::Own;
 use super::write::operations;
 use super::{Batch, Cursor, Direction, Scan, Store, Value};
-use crate::commit::Request;
+use crate::commit::{Request, add};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Durability;
 use crate::range::KeyRange;
@@ -52,7 +52,13 @@ impl Store {
         self.inner.check_writable()?;
         let begun = self.inner.committer.begin_transaction();
         begun.map_err(|error| self.inner.named(error))?;
-        Ok(Transaction { store: self.clone(), written: BTreeMap::new(), grown: 0, open: true })
+        Ok(Transaction {
+            store: self.clone(),
+            written: BTreeMap::new(),
+            grown: 0,
+            popped: None,
+            open: true,
+        })
     }
 }
 
@@ -65,6 +71,9 @@ pub struct Transaction {
     written: BTreeMap<Vec<u8>, Written>,
     /// How many more keys there are with it than without.
     grown: isize,
+    /// The last key of [`pop_first`](Transaction::pop_first), as long as none is there up to it: what
+    /// was popped is not passed over again and again.
+    popped: Option<Vec<u8>>,
     /// Whether it keeps other writers out.
     open: bool,
 }
@@ -151,7 +160,82 @@ impl Transaction {
         Ok(existed)
     }
 
+    /// Sets `key` to `new` if its value is `expected`, with what this transaction has written; whether
+    /// it was. `None` is absence, as for [`Store::compare_and_set`].
+    ///
+    /// # Errors
+    /// `TooLarge`; `Forked`.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// let store = kvstore::Store::open(directory.path())?;
+    /// let mut transaction = store.transaction()?;
+    /// assert!(transaction.compare_and_set("lock", None, Some(b"mine"))?);
+    /// assert!(!transaction.compare_and_set("lock", None, Some(b"yours"))?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn compare_and_set(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<bool> {
+        let key = key.as_ref();
+        if let Some(new) = new {
+            self.store.inner.check_lens(key.len(), new.len())?;
+        }
+        let matches = self.get(key)?.as_deref() == expected;
+        match new {
+            Some(new) if matches => self.put(key, Some(new.to_vec())),
+            None if matches && expected.is_some() => self.put(key, None),
+            _ => {}
+        }
+        Ok(matches)
+    }
+
+    /// Adds `delta` to the number that is the value of `key`, with what this transaction has written,
+    /// and returns the sum. Numbers are those of [`Store::increment`].
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the value is not eight bytes long, or the sum is out of range; nothing is
+    /// written then. `TooLarge`; `Forked`.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// let store = kvstore::Store::open(directory.path())?;
+    /// let mut transaction = store.transaction()?;
+    /// assert_eq!(transaction.increment("visits", 1)?, 1);
+    /// assert_eq!(transaction.increment("visits", 41)?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn increment(&mut self, key: impl AsRef<[u8]>, delta: i64) -> Result<i64> {
+        let key = key.as_ref();
+        self.store.inner.check_lens(key.len(), size_of::<i64>())?;
+        let sum = add(key.len(), self.get(key)?.as_deref(), delta)?;
+        self.put(key, Some(sum.to_be_bytes().to_vec()));
+        Ok(sum)
+    }
+
+    /// Deletes the first key and returns it with its value: Python's `popitem`.
+    ///
+    /// # Errors
+    /// Those of [`Store::scan`].
+    #[doc(hidden)]
+    pub fn pop_first(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let after = self.popped.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let first = self.scan((after, Bound::Unbounded)).next().transpose()?;
+        let Some((key, value)) = first.map(|(key, value)| (key.to_vec(), value.to_vec())) else {
+            return Ok(None);
+        };
+        self.put(&key, None);
+        self.popped = Some(key.clone());
+        Ok(Some((key, value)))
+    }
+
     fn put(&mut self, key: &[u8], value: Option<Vec<u8>>) {
+        if value.is_some() && self.popped.as_deref().is_some_and(|popped| key <= popped) {
+            self.popped = None;
+        }
         if let Some(written) = self.written.get_mut(key) {
             self.grown -= written.growth();
             written.value = value;

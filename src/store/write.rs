@@ -212,7 +212,7 @@ impl Inner {
 
     /// Refuses a key and a value that are not to be set.
     #[inline]
-    fn check_lens(&self, key_len: usize, value_len: usize) -> Result<()> {
+    pub(super) fn check_lens(&self, key_len: usize, value_len: usize) -> Result<()> {
         check_len("key", key_len, self.options.max_key_len)?;
         check_len("value", value_len, self.options.max_value_len)
     }

@@ -9,6 +9,7 @@ import pickle
 import struct
 import sys
 import tempfile
+import traceback
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ def test_missing_directory(directory: str) -> None:
         assert caught.value.filename is not None
         assert caught.value.filename.startswith(directory)
         assert directory in str(caught.value)
-        assert isinstance(caught.value, OSError)
+        assert isinstance(caught.value, FileNotFoundError)
 
 
 @pytest.mark.parametrize("flag", ["r", "w", "c", "n"])
@@ -34,6 +35,7 @@ def test_a_file_where_a_directory_should_be(tmp_path: Path, flag: str) -> None:
     path.write_bytes(b"precious")
     with pytest.raises(kvstore.StorageError) as caught:
         kvstore.open(path, flag)  # type: ignore[arg-type]
+    assert isinstance(caught.value, (NotADirectoryError, FileExistsError))
     assert caught.value.errno in (errno.ENOTDIR, errno.EEXIST)
     assert str(path) in str(caught.value)
     assert path.read_bytes() == b"precious"
@@ -74,8 +76,9 @@ def test_no_permission(mode: int, flags: list[str]) -> None:
 
         def refused() -> None:
             for flag in flags:
-                with pytest.raises(kvstore.StorageError) as caught:
+                with pytest.raises(PermissionError) as caught:
                     kvstore.open(path, flag)  # type: ignore[arg-type]
+                assert isinstance(caught.value, kvstore.StorageError)
                 assert caught.value.errno == errno.EACCES, caught.value
                 assert caught.value.filename.startswith(path)
                 assert path in str(caught.value)
@@ -262,6 +265,16 @@ def test_an_unknown_operation_is_unsupported(tmp_path: Path) -> None:
     assert (tmp_path / "wal.log").read_bytes() == entry
 
 
+ALSO: dict[int, type[OSError]] = {
+    errno.ENOENT: FileNotFoundError,
+    errno.EACCES: PermissionError,
+    errno.EPERM: PermissionError,
+    errno.ENOTDIR: NotADirectoryError,
+    errno.EEXIST: FileExistsError,
+    errno.ENOTEMPTY: FileExistsError,
+}
+
+
 def test_the_hierarchy() -> None:
     bases = {
         kvstore.ClosedError: (kvstore.Error, ValueError),
@@ -299,6 +312,7 @@ def test_every_exception_can_be_pickled_and_copied() -> None:
         kvstore.LockTimeout(errno.ETIMEDOUT, "message", "/path"),
         kvstore.StorageError(errno.EIO, "message", "/path"),
         kvstore.StorageError(errno.EIO, "message"),
+        *(kvstore.StorageError(number, "message", "/path") for number in ALSO),
         kvstore.ReadOnlyError(errno.EROFS, "message", "/path"),
         kvstore.PoisonedError(errno.EIO, "message", "/path"),
         kvstore.IndeterminateError(errno.EIO, "message", "/path"),
@@ -311,6 +325,26 @@ def test_every_exception_can_be_pickled_and_copied() -> None:
                 assert str(other) == str(original) == "message"
                 for name in ("errno", "strerror", "filename", "path", "offset", "pid"):
                     assert getattr(other, name, None) == getattr(original, name, None)
+
+
+def test_errors_of_the_file_system_are_those_of_python_too() -> None:
+    for number, expected in ALSO.items():
+        error = kvstore.StorageError(number, "message", "/path")
+        assert isinstance(error, expected) and isinstance(error, kvstore.StorageError)
+        assert (error.errno, error.strerror, error.filename) == (number, "message", "/path")
+        [line] = traceback.format_exception_only(error)
+        assert line == "kvstore.StorageError: message\n"
+        assert repr(error) == f"StorageError({number}, 'message')"
+        assert b"_errors" not in pickle.dumps(error)
+    for other in (
+        kvstore.StorageError(errno.EIO, "message"),
+        kvstore.StorageError("message"),
+        kvstore.StorageError(),
+        kvstore.ReadOnlyError(errno.EACCES, "message"),
+        kvstore.PoisonedError(errno.ENOENT, "message"),
+    ):
+        assert not isinstance(other, tuple(ALSO.values()))
+        assert type(pickle.loads(pickle.dumps(other))) is type(other)
 
 
 def test_raised_exceptions_can_be_pickled(directory: str) -> None:

@@ -8,19 +8,24 @@ import inspect
 import os
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import kvstore
 import pytest
-from kvstore import _errors, _kvstore, _views
+from kvstore import _errors, _kvstore, _views, types
 
 
 def documented() -> Iterator[tuple[str, Any]]:
     """Everything public, by name, that may have a docstring."""
     yield "kvstore", kvstore
+    yield "kvstore.types", types
+    for name in types.__all__:
+        if isinstance(getattr(types, name), type):
+            yield f"types.{name}", getattr(types, name)
     for name in kvstore.__all__:
         yield name, getattr(kvstore, name)
     classes = (kvstore.Store, kvstore.View, kvstore.Batch, kvstore.Transaction)
@@ -80,6 +85,21 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 
 import kvstore
+from kvstore.types import BackupProgress, Durability, Flag, RecoveryReport, RepairReport, Stats
+from kvstore.types import Verification
+
+
+def open_it(flag: Flag, durability: Durability) -> tuple[Stats, RecoveryReport]:
+    with kvstore.open("x", flag, durability=durability) as store:
+        store.backup("y", lambda progress: told(progress))
+        return store.stats(), store.recovery_report()
+
+
+def told(progress: BackupProgress) -> Verification | RepairReport:
+    return kvstore.verify("x") if progress.records_done else kvstore.repair("x", "z")
+
+
+open_it("a", "os")  # type: ignore[arg-type]
 
 
 def use(mapping: MutableMapping[bytes, bytes]) -> None:
@@ -110,6 +130,15 @@ with kvstore.open(Path("x"), "n", durability="os", lock_timeout=1) as store:
         fifteen: Iterator[bytes] = view.scan_keys(b"a", limit=1)
         sixteen: list[bytes] = list(view.values())
         view[b"a"] = b"b"  # type: ignore[index]
+    with store.transaction() as transaction:
+        use(transaction)
+        transaction.update([(b"a", bytearray(b"b"))])
+        seventeen: bytes | None = transaction.pop(b"a", None)
+        eighteen: tuple[int, bool] = (
+            transaction.increment(b"n"),
+            transaction.compare_and_set(b"a", None, b"b"),
+        )
+        nineteen: list[bytes | None] = transaction.get_many([b"a"])
     store["a"]  # type: ignore[index]
     store.set(b"a", b"b", durability="fast")  # type: ignore[arg-type]
     kvstore.open("x", flag="x")  # type: ignore[arg-type]
@@ -118,6 +147,10 @@ try:
     pass
 except kvstore.LockedError as error:
     twelve: int | None = error.pid
+except FileNotFoundError:
+    pass
+except kvstore.StorageError as error:
+    twenty: int | None = error.errno
 except kvstore.CorruptionError as error:
     thirteen: int | None = error.offset
 """
@@ -139,12 +172,17 @@ def test_the_types_hold_under_mypy_strict(tmp_path: Path) -> None:
 
 def test_the_stub_is_what_the_module_is(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
-    run("mypy.stubtest", "kvstore", directory=tmp_path)
+    # It takes a `Literal` of several values for a union, which it is not at run time.
+    literals = [name for name in types.__all__ if typing.get_origin(getattr(types, name)) is Literal]
+    allowed = tmp_path / "allowed"
+    allowed.write_text("".join(f"kvstore.types.{name}\n" for name in literals))
+    options = ("--allowlist", str(allowed), "--ignore-unused-allowlist")
+    run("mypy.stubtest", *options, "kvstore", directory=tmp_path)
 
 
 def test_the_package_is_whole() -> None:
     files = {path.name for path in resources.files(kvstore).iterdir()}
-    assert {"__init__.py", "_kvstore.pyi", "py.typed"} <= files
+    assert {"__init__.py", "_kvstore.pyi", "py.typed", "types.py"} <= files
     assert all(hasattr(kvstore, name) for name in kvstore.__all__)
     assert kvstore.__all__ == sorted(kvstore.__all__)
     assert kvstore.__version__ == _kvstore.__version__
@@ -155,6 +193,49 @@ def test_the_package_is_whole() -> None:
         if isinstance(value, type) and not name.startswith("_")
     }
     assert exceptions <= set(kvstore.__all__)
+
+
+def test_the_types_have_the_keys_that_the_dictionaries_have(tmp_path: Path) -> None:
+    log = tmp_path / "data" / "wal.log"
+    with kvstore.open(log.parent) as store:
+        store[b"in the snapshot"] = b""
+    with kvstore.open(log.parent, close_checkpoint="never") as store:
+        store[b"in the log"] = b"value"
+        stats = store.stats()
+        recovery = store.recovery_report()
+    log.write_bytes(log.read_bytes().replace(b"value", b"other"))
+    with pytest.warns(kvstore.DamageWarning):
+        kvstore.open(log.parent, "c", close_checkpoint="never").close()
+    log.write_bytes(b"no log")
+    found = kvstore.verify(log.parent)
+    repaired = kvstore.repair(log.parent, tmp_path / "new")
+    assert found["snapshot"] is not None
+    dictionaries = {
+        types.Stats: stats,
+        types.RecoveryReport: recovery,
+        types.Verification: found,
+        types.SnapshotCheck: found["snapshot"],
+        types.LogCheck: found["logs"][0],
+        types.Finding: found["findings"][0],
+        types.QuarantinedFile: found["quarantine"][0],
+        types.RepairReport: repaired,
+        types.LeftOut: repaired["left_out"][0],
+    }
+    for kind, dictionary in dictionaries.items():
+        assert list(typing.get_type_hints(kind)) == list(dictionary), kind  # type: ignore[call-overload]
+    named = {name for name in types.__all__ if typing.is_typeddict(getattr(types, name))}
+    assert named == {kind.__name__ for kind in dictionaries}
+    assert types.__all__ == sorted(types.__all__)
+    assert types.BackupProgress is kvstore.BackupProgress
+
+
+def test_the_types_of_options_name_all_their_values(directory: str) -> None:
+    for option in ("flag", "durability", "close_checkpoint"):
+        kind = getattr(types, option.title().replace("_", ""))
+        with pytest.raises(ValueError) as caught:
+            kvstore.open(directory, **{option: "unknown"})
+        values = ", ".join(map(repr, typing.get_args(kind)))
+        assert f"{option} must be one of {values}, not" in str(caught.value)
 
 
 def test_importing_needs_nothing_but_the_package(tmp_path: Path) -> None:

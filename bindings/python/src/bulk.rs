@@ -131,7 +131,7 @@ pub(crate) fn update<'py>(
 
 /// Calls `visit` with each pair of a mapping, of an object with `keys()`, or of an iterable; `caller`
 /// is the method to name in messages.
-fn each_pair<'py>(
+pub(crate) fn each_pair<'py>(
     source: &Bound<'py, PyAny>,
     caller: &str,
     mut visit: impl FnMut(&Bound<'py, PyAny>, &Bound<'py, PyAny>) -> PyResult<()>,
@@ -185,7 +185,7 @@ fn sync_if(written: bool, engine: &Store, durability: Durability) -> kvstore::Re
     }
 }
 
-fn list_of<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+pub(crate) fn list_of<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
     match iterable.cast_exact::<PyList>() {
         Ok(list) => Ok(list.clone()),
         Err(_) => {

@@ -1,4 +1,4 @@
-//! `==` between a store, or a view of one, and another mapping.
+//! `==` between a store, or a view or transaction of one, and another mapping.
 
 use kvstore::Cursor;
 use pyo3::exceptions::PyKeyError;

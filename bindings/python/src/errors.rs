@@ -1,8 +1,10 @@
-//! Engine errors to Python exceptions.
+//! Engine errors to Python exceptions, and what is only warned of.
 
+use std::ffi::CString;
+use std::fmt::Write;
 use std::path::Path;
 
-use kvstore::{Error, ErrorKind};
+use kvstore::{Error, ErrorKind, Store};
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyMemoryError, PySystemError, PyValueError};
 use pyo3::prelude::*;
@@ -82,16 +84,42 @@ fn locked_error<'py>(
     Ok(exception)
 }
 
+/// Warns that opening `store` found synced data damaged: a `DamageWarning`, which the caller's filters
+/// may make an exception.
+#[cold]
+pub(crate) fn warn_of_damage(py: Python<'_>, store: &Store) -> PyResult<()> {
+    let report = store.recovery_report();
+    let mut message = "synced data is damaged".to_owned();
+    // Writing to a `String` cannot fail.
+    if let (Some(log), Some(offset)) = (&report.cut_log, report.cut_offset) {
+        // A read-only open changes nothing.
+        let cut = if store.is_read_only() { "left out" } else { "cut" };
+        let (bytes, log) = (report.bytes_cut, log.display());
+        let _ = write!(message, ": {bytes} bytes were {cut}, from offset {offset} of {log} on");
+    }
+    if let Some(file) = &report.quarantine {
+        let _ = write!(message, ", and kept in {}", file.display());
+    }
+    message.push_str("; open with strict_recovery=True to refuse that instead");
+    let message = CString::new(message.replace('\0', "")).unwrap_or_default();
+    PyErr::warn(py, &class(py, "DamageWarning")?, &message, 1)
+}
+
 /// An instance of the class of this name in `kvstore._errors`.
-///
-/// The classes are written in Python because `create_exception!` cannot give a class two bases.
 fn new<'py>(
     py: Python<'py>,
-    class: &str,
+    name: &str,
     args: impl PyCallArgs<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    class(py, name)?.call1(args)
+}
+
+/// The class of this name in `kvstore._errors`.
+///
+/// The classes are written in Python because `create_exception!` cannot give a class two bases.
+fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let module =
         MODULE.get_or_try_init(py, || py.import("kvstore._errors").map(Bound::unbind))?.bind(py);
-    module.getattr(class)?.call1(args)
+    module.getattr(name)
 }

@@ -8,10 +8,10 @@
 //! | `store/` | the class `Store`: every method, most of them one line |
 //! | `batch.rs` | the class `Batch` |
 //! | `bulk.rs` | the calls that take many keys or pairs |
-//! | `equality.rs` | `==` between a store, or a view of one, and another mapping |
+//! | `equality.rs` | `==` between a store, or a view or transaction of one, and another mapping |
 //! | `handle.rs` | the engine's handle, and when to release the interpreter lock around it |
 //! | `view.rs` | the class `View`: a store at one instant |
-//! | `transaction.rs` | the class `Transaction` |
+//! | `transaction/` | the class `Transaction` |
 //! | `backup.rs` | `backup` of a store and of a view |
 //! | `cursor.rs` | the iterators that `iter`, `reversed`, `scan` and `scan_keys` return |
 //! | `stats.rs` | the dictionaries of `stats` and `recovery_report` |
@@ -22,7 +22,7 @@
 //! | `errors.rs` | engine errors to the exceptions of `kvstore._errors` |
 //!
 //! The Python half, in `python/kvstore`, holds what Python expresses better: exceptions with
-//! several bases, and the views that `keys()`, `values()` and `items()` return.
+//! several bases, the views that `keys()`, `values()` and `items()` return, and the types of dictionaries.
 //!
 //! Docstrings are repeated in `python/kvstore/_kvstore.pyi` for editors; a test compares the two.
 

@@ -41,7 +41,9 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// that is more), a thread writes a snapshot and removes the log, beside readers and writers; 0 is
 /// never. `close_checkpoint` says what `close` does with the log: `"auto"` writes a snapshot where that
 /// pays, `"always"` whenever something changed, `"never"` keeps the log. `strict_recovery` refuses a
-/// log whose synced part is damaged, instead of keeping what is before the damage.
+/// log whose synced part is damaged, instead of keeping what is before the damage with a
+/// `DamageWarning`. Where warnings are errors that is raised, and the store is not open; but what is
+/// damaged has been moved to quarantine by then.
 ///
 /// Raises `LockedError` when another handle has the directory open for writing (`LockTimeout`
 /// after a wait), `CorruptionError` when the snapshot is damaged, `StorageError` when the
@@ -105,6 +107,12 @@ pub(crate) fn open(
     // Flag "n" deletes through the engine, under its lock: removing files would bypass the lock,
     // and could take files that are not the store's.
     let engine = open_in_slices(py, &options, &path.0, lock_timeout)?;
+    if engine.recovery_report().damaged
+        && let Err(raised) = errors::warn_of_damage(py, &engine)
+    {
+        py.detach(|| drop(engine)); // no close: that would write
+        return Err(raised);
+    }
     let handle = Handle::new(engine, durability.0, patience);
     if flag == Flag::New {
         bulk::clear(py, &handle)?;

@@ -5,6 +5,8 @@ mod manage;
 mod read;
 mod write;
 
+pub(crate) use write::Given;
+
 use std::ffi::CString;
 
 use kvstore::{Direction, Durability, ErrorKind, KeyRange};

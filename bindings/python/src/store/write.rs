@@ -292,7 +292,7 @@ impl Store {
 }
 
 /// An argument that may be left out where `None` means something.
-enum Given<'py> {
+pub(crate) enum Given<'py> {
     Missing,
     Value(Bound<'py, PyAny>),
 }

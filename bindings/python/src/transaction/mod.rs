@@ -1,19 +1,27 @@
-//! The class `Transaction`: reads and writes that nobody else's writes come between.
+//! The class `Transaction`: reads and writes that nobody else's writes come between. What makes it a
+//! mapping, and its life, are here; its other methods are in `read` and `write`.
+
+mod read;
+mod write;
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use kvstore::{Direction, Durability, Transaction as EngineTransaction};
+use kvstore::{
+    Cursor as EngineCursor, Direction, Durability, KeyRange, Transaction as EngineTransaction,
+};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::bytes::{bytes_like, to_bytes};
-use crate::cursor::{Cursor, Request, Reverse, Yields};
+use crate::cursor::{Cursor, Request, Yields};
+use crate::equality;
 use crate::errors::{closed, exception};
 use crate::handle::{Counted, Handle};
-use crate::store::{mapping_view, missing};
+use crate::store::missing;
 
-/// Reads and writes that take effect together, as if at one instant, or not at all.
+/// Reads and writes that take effect together, as if at one instant, or not at all: a
+/// `MutableMapping` from `bytes` to `bytes`, as a store is.
 ///
 /// Made by `Store.transaction`. In a `with` statement it is committed at the end, and aborted if an
 /// exception leaves the block; one that is dropped is aborted. Reads through it see what it has
@@ -33,7 +41,7 @@ use crate::store::{mapping_view, missing};
 /// (b'70', b'100')
 /// >>> dict(store)
 /// {b'from': b'70', b'to': b'30'}
-#[pyclass(frozen, weakref, module = "kvstore")]
+#[pyclass(frozen, mapping, weakref, module = "kvstore")]
 pub(crate) struct Transaction {
     durability: Durability,
     /// Locked while the interpreter lock is not held as well: never waited for.
@@ -82,22 +90,49 @@ impl Transaction {
         }
     }
 
+    /// `ClosedError` after its end.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |_| Ok(()))
+    }
+
     fn value<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let (py, key) = (key.py(), bytes_like(key, "key")?);
+        self.value_of(key.py(), &bytes_like(key, "key")?)
+    }
+
+    fn value_of<'py>(&self, py: Python<'py>, key: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
         self.with(py, |transaction| {
-            let found = transaction.get(&key).map_err(|error| exception(py, error))?;
+            let found = transaction.get(key).map_err(|error| exception(py, error))?;
             found.map(|value| to_bytes(py, &value)).transpose()
         })
     }
 
-    fn iterate(&self, py: Python<'_>, yields: Yields, request: Request) -> PyResult<Cursor> {
-        let Request { range, direction, limit } = request;
-        let cursor = self.with(py, |transaction| {
+    fn put(&self, py: Python<'_>, key: &[u8], value: &[u8]) -> PyResult<()> {
+        self.with(py, |transaction| {
+            transaction.set(key, value);
+            Ok(())
+        })
+    }
+
+    fn remove(&self, py: Python<'_>, key: &[u8]) -> PyResult<bool> {
+        self.with(py, |transaction| transaction.delete(key).map_err(|error| exception(py, error)))
+    }
+
+    fn cursor(
+        &self,
+        py: Python<'_>,
+        range: KeyRange,
+        direction: Direction,
+    ) -> PyResult<EngineCursor> {
+        self.with(py, |transaction| {
             // The first time, all keys are put in order.
             let cursor = py.detach(|| transaction.cursor(range, direction));
             cursor.map_err(|error| exception(py, error))
-        })?;
-        Ok(Cursor::new(cursor, yields, limit))
+        })
+    }
+
+    fn iterate(&self, py: Python<'_>, yields: Yields, request: Request) -> PyResult<Cursor> {
+        let cursor = self.cursor(py, request.range, request.direction)?;
+        Ok(Cursor::new(cursor, yields, request.limit))
     }
 
     fn end(&self) -> PyResult<Option<Open>> {
@@ -133,11 +168,6 @@ impl Transaction {
         self.with(py, |transaction| Ok(transaction.len()))
     }
 
-    /// A transaction is true also when it sees no key: it is no container.
-    fn __bool__(&self) -> bool {
-        true
-    }
-
     fn __iter__(&self, py: Python<'_>) -> PyResult<Cursor> {
         self.iterate(py, Yields::Keys, Request::all(Direction::Ascending))
     }
@@ -146,6 +176,20 @@ impl Transaction {
     fn __reversed__(&self, py: Python<'_>) -> PyResult<Cursor> {
         self.iterate(py, Yields::Keys, Request::all(Direction::Descending))
     }
+
+    fn __eq__<'py>(
+        slf: &Bound<'py, Self>,
+        other: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (py, this) = (slf.py(), slf.get());
+        let entries = || this.cursor(py, KeyRange::all(), Direction::Ascending);
+        equality::equal(slf.as_any(), other, || this.__len__(py), entries)
+    }
+
+    /// As every mutable mapping, a transaction is not hashable.
+    #[classattr]
+    #[pyo3(name = "__hash__")]
+    const HASH: Option<Py<PyAny>> = None;
 
     fn __repr__(&self) -> String {
         let state = match self.open() {
@@ -157,7 +201,7 @@ impl Transaction {
 
     /// Returns the transaction itself.
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        slf.get().with(slf.py(), |_| Ok(()))?;
+        slf.get().check(slf.py())?;
         Ok(slf.clone())
     }
 
@@ -183,140 +227,6 @@ impl Transaction {
     #[getter]
     fn closed(&self) -> bool {
         self.open().is_ok_and(|open| open.is_none())
-    }
-
-    /// The value of `key`, or `default` when it is missing.
-    ///
-    /// >>> with store.transaction() as transaction:
-    /// ...     transaction.get(b"missing", b"")
-    /// b''
-    #[pyo3(signature = (key, default=None, /))]
-    fn get<'py>(
-        &self,
-        key: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.value(key)?.map(Bound::into_any).or(default))
-    }
-
-    /// Sets `key` to `value`, for others when the transaction is committed.
-    ///
-    /// A key or value that is too long for the store is refused by the commit.
-    ///
-    /// >>> with store.transaction() as transaction:
-    /// ...     transaction.set(b"user:1", b"alice")
-    /// >>> store[b"user:1"]
-    /// b'alice'
-    #[pyo3(signature = (key, value, /))]
-    fn set(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (key_bytes, value) = (bytes_like(key, "key")?, bytes_like(value, "value")?);
-        self.with(key.py(), |transaction| {
-            transaction.set(key_bytes, value);
-            Ok(())
-        })
-    }
-
-    /// Deletes `key`, for others when the transaction is committed; whether it was there.
-    ///
-    /// >>> store[b"user:1"] = b"alice"
-    /// >>> with store.transaction() as transaction:
-    /// ...     transaction.delete(b"user:1"), transaction.delete(b"user:1")
-    /// (True, False)
-    #[pyo3(signature = (key, /))]
-    fn delete(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let (py, key) = (key.py(), bytes_like(key, "key")?);
-        self.with(py, |transaction| transaction.delete(key).map_err(|error| exception(py, error)))
-    }
-
-    /// An iterator over the pairs with `start <= key < stop`, with what was written so far.
-    ///
-    /// The arguments are as for `Store.scan`. It goes on after the transaction has ended.
-    ///
-    /// >>> store.update({b"a": b"1", b"c": b"3"})
-    /// >>> with store.transaction() as transaction:
-    /// ...     transaction[b"b"] = b"2"
-    /// ...     del transaction[b"c"]
-    /// ...     list(transaction.scan())
-    /// [(b'a', b'1'), (b'b', b'2')]
-    #[pyo3(
-        signature = (start=None, stop=None, *, prefix=None, reverse=Reverse(false), limit=None),
-        text_signature = "($self, start=None, stop=None, *, prefix=None, reverse=False, limit=None)"
-    )]
-    fn scan(
-        &self,
-        py: Python<'_>,
-        start: Option<&Bound<'_, PyAny>>,
-        stop: Option<&Bound<'_, PyAny>>,
-        prefix: Option<&Bound<'_, PyAny>>,
-        reverse: Reverse,
-        limit: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Cursor> {
-        let request = Request::new(start, stop, prefix, reverse, limit)?;
-        self.iterate(py, Yields::Pairs, request)
-    }
-
-    /// An iterator over the keys alone of what `scan` with the same arguments goes over.
-    ///
-    /// >>> with store.transaction() as transaction:
-    /// ...     transaction[b"a"] = b"1"
-    /// ...     list(transaction.scan_keys(b"a"))
-    /// [b'a']
-    #[pyo3(
-        signature = (start=None, stop=None, *, prefix=None, reverse=Reverse(false), limit=None),
-        text_signature = "($self, start=None, stop=None, *, prefix=None, reverse=False, limit=None)"
-    )]
-    fn scan_keys(
-        &self,
-        py: Python<'_>,
-        start: Option<&Bound<'_, PyAny>>,
-        stop: Option<&Bound<'_, PyAny>>,
-        prefix: Option<&Bound<'_, PyAny>>,
-        reverse: Reverse,
-        limit: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Cursor> {
-        let request = Request::new(start, stop, prefix, reverse, limit)?;
-        self.iterate(py, Yields::Keys, request)
-    }
-
-    /// A set-like view of the keys, in ascending order, with what the transaction has written.
-    ///
-    /// >>> store[b"b"] = b"2"
-    /// >>> with store.transaction() as transaction:
-    /// ...     del transaction[b"b"]
-    /// ...     transaction[b"a"] = b"1"
-    /// ...     list(transaction.keys())
-    /// [b'a']
-    fn keys<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().with(slf.py(), |_| Ok(()))?;
-        mapping_view(slf.as_any(), "KeysView")
-    }
-
-    /// A view of the values, in ascending order of their keys, with what the
-    /// transaction has written.
-    ///
-    /// >>> store[b"b"] = b"2"
-    /// >>> with store.transaction() as transaction:
-    /// ...     del transaction[b"b"]
-    /// ...     transaction[b"a"] = b"1"
-    /// ...     list(transaction.values())
-    /// [b'1']
-    fn values<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().with(slf.py(), |_| Ok(()))?;
-        mapping_view(slf.as_any(), "ValuesView")
-    }
-
-    /// A set-like view of the pairs, in ascending order of their keys, with what the
-    /// transaction has written.
-    ///
-    /// >>> store[b"b"] = b"2"
-    /// >>> with store.transaction() as transaction:
-    /// ...     del transaction[b"b"]
-    /// ...     transaction[b"a"] = b"1"
-    /// ...     list(transaction.items())
-    /// [(b'a', b'1')]
-    fn items<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().with(slf.py(), |_| Ok(()))?;
-        mapping_view(slf.as_any(), "ItemsView")
     }
 
     /// Carries out all that was written, at once, and ends the transaction.
