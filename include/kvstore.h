@@ -1034,6 +1034,33 @@ kvstore_status kvstore_transaction_delete(kvstore_transaction *transaction,
                                           kvstore_error **error);
 
 /**
+ * Like kvstore_compare_and_set(), with what the transaction has written and when it is committed.
+ *
+ * KVSTORE_OK; KVSTORE_CONFLICT when the value was another one, and nothing was changed;
+ * KVSTORE_ERR_TOO_LARGE, KVSTORE_ERR_FORKED or KVSTORE_ERR_INVALID_ARGUMENT.
+ */
+kvstore_status kvstore_transaction_compare_and_set(kvstore_transaction *transaction,
+                                                   const void *key,
+                                                   size_t key_len,
+                                                   const kvstore_slice *expected,
+                                                   const kvstore_slice *desired,
+                                                   kvstore_error **error);
+
+/**
+ * Like kvstore_increment(), with what the transaction has written and when it is committed.
+ *
+ * KVSTORE_OK; KVSTORE_ERR_INVALID_ARGUMENT when the value is not eight bytes long, or the sum is out
+ * of range; KVSTORE_ERR_TOO_LARGE or KVSTORE_ERR_FORKED. After an error *sum is 0, and the transaction
+ * is as it was.
+ */
+kvstore_status kvstore_transaction_increment(kvstore_transaction *transaction,
+                                             const void *key,
+                                             size_t key_len,
+                                             int64_t delta,
+                                             int64_t *sum,
+                                             kvstore_error **error);
+
+/**
  * Carries out all that the transaction has written, as kvstore_write() does, and ends it. Frees the
  * handle, whatever is returned.
  *

@@ -213,7 +213,7 @@ pub unsafe extern "C" fn kvstore_compare_and_set_with(
     unsafe { boundary(error, body) }
 }
 
-fn matched(matched: bool) -> kvstore_status {
+pub(super) fn matched(matched: bool) -> kvstore_status {
     if matched { KVSTORE_OK } else { KVSTORE_CONFLICT }
 }
 
@@ -250,7 +250,7 @@ impl<'a> Operands<'a> {
 
 /// # Safety
 /// The rule for *bytes* holds for the slice, if there is one, and for what it points to.
-unsafe fn optional<'a>(
+pub(super) unsafe fn optional<'a>(
     slice: *const kvstore_slice,
     what: &'static str,
 ) -> Result<Option<&'a [u8]>, Failure> {

@@ -6,12 +6,14 @@ use std::ptr;
 use crate::Transaction;
 
 use super::arguments::{Out, bytes, handle, handle_mut, storable};
+use super::batch::{matched, optional};
 use super::boundary::{Failure, boundary, shielded};
 use super::buffer::kvstore_buffer;
 use super::cursor::{kvstore_cursor, opened};
 use super::error::{boxed, kvstore_error};
 use super::options::durability_of;
 use super::range::{kvstore_range, request};
+use super::slice::kvstore_slice;
 use super::status::{KVSTORE_NOT_FOUND, KVSTORE_OK, kvstore_status};
 use super::store::{kvstore, store_of};
 
@@ -196,6 +198,62 @@ pub unsafe extern "C" fn kvstore_transaction_delete(
             unsafe { (handle_mut(transaction, ADVICE)?, bytes(key, key_len, "key")?) };
         let existed = transaction.transaction.delete(key)?;
         Ok(if existed { KVSTORE_OK } else { KVSTORE_NOT_FOUND })
+    };
+    // SAFETY: the rule for outputs, kept by the caller.
+    unsafe { boundary(error, body) }
+}
+
+/// Like kvstore_compare_and_set(), with what the transaction has written and when it is committed.
+///
+/// KVSTORE_OK; KVSTORE_CONFLICT when the value was another one, and nothing was changed;
+/// KVSTORE_ERR_TOO_LARGE, KVSTORE_ERR_FORKED or KVSTORE_ERR_INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kvstore_transaction_compare_and_set(
+    transaction: *mut kvstore_transaction,
+    key: *const c_void,
+    key_len: usize,
+    expected: *const kvstore_slice,
+    desired: *const kvstore_slice,
+    error: *mut *mut kvstore_error,
+) -> kvstore_status {
+    let body = || {
+        // SAFETY: the rules for handles and bytes, kept by the caller; NULL is allowed.
+        let (transaction, key, expected, desired) = unsafe {
+            (
+                handle_mut(transaction, ADVICE)?,
+                bytes(key, key_len, "key")?,
+                optional(expected, "expected")?,
+                optional(desired, "desired")?,
+            )
+        };
+        Ok(matched(transaction.transaction.compare_and_set(key, expected, desired)?))
+    };
+    // SAFETY: the rule for outputs, kept by the caller.
+    unsafe { boundary(error, body) }
+}
+
+/// Like kvstore_increment(), with what the transaction has written and when it is committed.
+///
+/// KVSTORE_OK; KVSTORE_ERR_INVALID_ARGUMENT when the value is not eight bytes long, or the sum is out
+/// of range; KVSTORE_ERR_TOO_LARGE or KVSTORE_ERR_FORKED. After an error *sum is 0, and the transaction
+/// is as it was.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kvstore_transaction_increment(
+    transaction: *mut kvstore_transaction,
+    key: *const c_void,
+    key_len: usize,
+    delta: i64,
+    sum: *mut i64,
+    error: *mut *mut kvstore_error,
+) -> kvstore_status {
+    // SAFETY: the rule for outputs, kept by the caller; NULL is allowed.
+    let out = unsafe { Out::new(sum, 0, "") };
+    let body = || {
+        // SAFETY: the rules for handles and bytes, kept by the caller.
+        let (transaction, key) =
+            unsafe { (handle_mut(transaction, ADVICE)?, bytes(key, key_len, "key")?) };
+        out.set(transaction.transaction.increment(key, delta)?);
+        Ok(KVSTORE_OK)
     };
     // SAFETY: the rule for outputs, kept by the caller.
     unsafe { boundary(error, body) }

@@ -103,8 +103,9 @@ static void transactions(void) {
     kvstore_transaction *transaction, *other;
     kvstore_buffer value;
     kvstore_cursor *cursor;
-    kvstore_slice key, at;
+    kvstore_slice key, at, one = SLICE("1");
     pthread_t thread;
+    int64_t sum;
     int round;
 
     EXPECT(KVSTORE_OK, kvstore_set(store, BYTES("a"), BYTES("0"), &error));
@@ -123,6 +124,22 @@ static void transactions(void) {
         CHECK(same(value.data, value.len, BYTES("2")));
         kvstore_buffer_free(&value);
         EXPECT(KVSTORE_OK, kvstore_transaction_contains(transaction, BYTES("b"), &error));
+        EXPECT(KVSTORE_CONFLICT, kvstore_transaction_compare_and_set(transaction, BYTES("b"), &one,
+                                                                     NULL, &error));
+        EXPECT(KVSTORE_OK, kvstore_transaction_compare_and_set(transaction, BYTES("x"), NULL, &one,
+                                                               &error));
+        EXPECT(KVSTORE_OK, kvstore_transaction_compare_and_set(transaction, BYTES("x"), &one, NULL,
+                                                               &error));
+        EXPECT(KVSTORE_OK,
+               kvstore_transaction_increment(transaction, BYTES("n"), 5, &sum, &error));
+        EXPECT(KVSTORE_OK,
+               kvstore_transaction_increment(transaction, BYTES("n"), -7, &sum, &error));
+        CHECK(sum == -2);
+        EXPECT_ERROR(KVSTORE_ERR_INVALID_ARGUMENT,
+                     kvstore_transaction_increment(transaction, BYTES("b"), 1, &sum, &error),
+                     "1 bytes");
+        CHECK(sum == 0);
+        EXPECT(KVSTORE_OK, kvstore_transaction_delete(transaction, BYTES("n"), &error));
         EXPECT(KVSTORE_NOT_FOUND, kvstore_transaction_contains(transaction, BYTES("a"), &error));
         EXPECT(KVSTORE_OK, kvstore_transaction_cursor_open(transaction, NULL, &cursor, &error));
         check_value(store, "a", "0");
