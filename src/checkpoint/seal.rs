@@ -40,11 +40,11 @@ impl Checkpoint<'_> {
     /// Seals the log. `None` when there is nothing that a snapshot has not.
     pub(super) fn seal(&self) -> Result<Option<AtSeal>> {
         loop {
-            let (generation, len, is_spent) = {
+            let (generation, len, is_settled, is_spent) = {
                 let writer = self.committer.lock();
                 let Some(log) = &writer.log else { return Err(self.closed()) };
                 log.syncer().check()?;
-                (log.generation(), log.end(), writer.clock.is_spent())
+                (log.generation(), log.end(), log.is_settled(), writer.clock.is_spent())
             };
             let is_needed = {
                 let files = self.checkpoints.files().lock();
@@ -58,7 +58,7 @@ impl Checkpoint<'_> {
             }
             let mut sealing = Sealing { generation, fresh: None, log: None, at: None };
             if len > 0 {
-                self.prepare(&mut sealing, len)?;
+                self.prepare(&mut sealing, len, is_settled)?;
             }
             let sealed = self.seal_at_instant(&mut sealing);
             if let Some(fresh) = sealing.fresh.take() {
@@ -88,7 +88,7 @@ impl Checkpoint<'_> {
     }
 
     /// Makes the next log ready, and gives the one that is to be sealed its second name.
-    fn prepare(&self, sealing: &mut Sealing, len: u64) -> Result<()> {
+    fn prepare(&self, sealing: &mut Sealing, len: u64, is_settled: bool) -> Result<()> {
         if self.has_fewer_numbers_than(LEAST_NUMBERS) {
             let message = "too many files are still mapped for those who read in them; the log is \
                            not sealed until they are let go of, or the store is closed";
@@ -100,8 +100,11 @@ impl Checkpoint<'_> {
         let fresh = prepared.inspect_err(|_| {
             let _removed = directory.remove(NEXT_LOG_NAME).is_ok();
         })?;
+        // Were its second name durable and the first one not, there could be another log under that: the
+        // one before it, which would be replayed once more behind it.
+        let settled = if is_settled { Ok(()) } else { self.sync_names(Step::FirstName) };
         // Before the name is taken from it: the log must never be without one that is durable.
-        let linked = directory.link(LOG_NAME, &name).or_else(|error| {
+        let linked = settled.and_then(|()| directory.link(LOG_NAME, &name)).or_else(|error| {
             // Left by an attempt that failed: another name of the same file.
             if error.os_error() != Some(libc::EEXIST) {
                 return Err(error);

@@ -45,6 +45,9 @@ pub(crate) enum Step {
     KeptLogEnd,
     /// Sync of that.
     KeptLogEndSync,
+    /// Sync of the data directory before a log that is to be sealed gets its second name, if its first
+    /// one may not be durable.
+    FirstName,
     /// Sync of the data directory after a log that is to be sealed got its second name.
     SealedName,
     /// Sync of a sealed log, before the first sync of the one that continues it.
@@ -68,7 +71,7 @@ pub(crate) enum Step {
 #[cfg(test)]
 impl Step {
     /// Every step.
-    pub(crate) const ALL: [Step; 28] = [
+    pub(crate) const ALL: [Step; 29] = [
         Step::ParentDirectory,
         Step::QuarantineDirectory,
         Step::NamesAtOpen,
@@ -88,6 +91,7 @@ impl Step {
         Step::KeptLog,
         Step::KeptLogEnd,
         Step::KeptLogEndSync,
+        Step::FirstName,
         Step::SealedName,
         Step::SealedLog,
         Step::LogName,

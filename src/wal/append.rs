@@ -213,6 +213,11 @@ impl Log {
         self.marked
     }
 
+    /// Whether what the log continues is known to be on the disk, and its name.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.unsettled
+    }
+
     /// Whether every appended byte is known to be on the disk, and what the log continues.
     pub(crate) fn is_synced(&self) -> bool {
         self.synced == self.end && !self.unsettled

@@ -451,6 +451,17 @@ fn found_logs() -> Vec<Workload> {
             ]),
         ),
         workload(
+            "a log sealed before the name of the one before it is durable",
+            &Image::default(),
+            // The first log once more behind the second would take back a half of what that has.
+            os(vec![
+                synced(set("a", "1")),
+                Seal,
+                Batch(vec![set("a", "2"), set("b", "3")], D::Os),
+                Seal,
+            ]),
+        ),
+        workload(
             "a log of the Go store, sealed amid unsynced writes",
             &go,
             // Replayed over a newer snapshot as far as the first, it would take back the second and
