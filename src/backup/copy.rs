@@ -59,7 +59,7 @@ fn clone_snapshot(
     meter: &mut Meter<'_>,
 ) -> Result<bool> {
     let file = directory.create_file(SNAPSHOT_NAME)?;
-    meter.expect(source.len());
+    meter.announce(source.len());
     if !file.clone_from(source, &mut |_| meter.tell())? {
         return Ok(false);
     }

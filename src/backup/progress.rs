@@ -46,7 +46,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Takes note that there will be about so many bytes.
-    pub(super) fn expect(&mut self, bytes: usize) {
+    pub(super) fn announce(&mut self, bytes: usize) {
         self.expected = bytes as u64;
     }
 
@@ -115,7 +115,7 @@ mod tests {
             ControlFlow::Continue(())
         };
         let mut meter = Meter::new(10_000, &mut report);
-        meter.expect(300_000);
+        meter.announce(300_000);
         meter.tell().unwrap();
         meter.header(20);
         (0..10_000)
