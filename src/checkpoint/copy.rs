@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Checkpoint;
 use super::seal::AtSeal;
+use super::{Checkpoint, Files};
 use crate::error::{Error, Result};
 use crate::index::Move;
 use crate::io::{Location, Mapping, SegmentId, SegmentSet, Step};
@@ -60,7 +60,8 @@ impl Checkpoint<'_> {
         let settled = self.write(sealed).and_then(|(written, moves)| self.settle(written, moves));
         let Settled { written, durable, mapping, moves } =
             settled.inspect_err(|_| self.give_up())?;
-        self.sync_unmarked().inspect_err(|_| self.give_up())?;
+        let files = self.checkpoints.files();
+        Files::sync_unmarked(files).inspect_err(|_| self.give_up())?;
         let (bytes, timestamp) = (mapping.len() as u64, sealed.timestamp);
         // Before it is in force, when nothing depends on it.
         let Some(segment) = self.segments.install(mapping.clone()) else {
@@ -85,14 +86,6 @@ impl Checkpoint<'_> {
         drop(files);
         self.forget_before();
         Ok(Copied { mapping, segment, moves })
-    }
-
-    /// Should the power fail now, a log may be back under the name that it had before it was sealed.
-    /// One without marks does not tell that the snapshot covers it, and is replayed: then none of it may
-    /// be missing.
-    fn sync_unmarked(&self) -> Result<()> {
-        let unmarked = self.checkpoints.files().lock().unmarked.clone();
-        unmarked.map_or(Ok(()), |syncer| syncer.sync(Step::UnmarkedSealedLog))
     }
 
     fn give_up(&self) {

@@ -94,6 +94,7 @@ impl Inner {
             // the snapshot covers it, and replays it: then none of it may be missing.
             log.sync(Step::UnmarkedLog)?;
         }
+        Files::sync_unmarked(self.checkpoints.files())?;
         // It may be what the snapshot needs. Best effort: it is given back with the log anyway.
         let _released = log.release_reserve().is_ok();
         standing

@@ -474,6 +474,17 @@ fn found_logs() -> Vec<Workload> {
                 unsynced(delete("b")),
             ]),
         ),
+        workload(
+            "a log of the Go store, sealed amid unsynced writes, closed",
+            &go,
+            os(vec![
+                synced(set("a", "7")),
+                unsynced(set("a", "8")),
+                unsynced(set("d", "9")),
+                Seal,
+                Close(Always),
+            ]),
+        ),
         workload("a torn log", &torn, sync(vec![synced(set("c", "3")), Close(Never)])),
         workload("a torn log, unsynced", &torn, os(sector_sized(3, 1).collect())),
         workload(
