@@ -3,7 +3,7 @@
 //! whoever is told ends it.
 
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 
 use loom::thread;
@@ -46,7 +46,8 @@ impl Copy {
                 let more = Amount { records: 3 * MOST, bytes: 1 };
                 match self.ends[share] {
                     End::Fails if piece == 1 => return Err(failure()),
-                    End::Panics if piece == 1 => panic!("a share panics"),
+                    // As a panic, but that nothing is printed, each of some hundred times.
+                    End::Panics if piece == 1 => resume_unwind(Box::new(())),
                     _ => {}
                 }
                 let report = report.as_mut().map(|report| &mut **report as _);
