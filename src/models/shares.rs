@@ -18,6 +18,8 @@ use crate::sync::UnsafeCell;
 #[derive(Clone, Copy, PartialEq)]
 enum End {
     Done,
+    /// Before its first piece, and so perhaps before any share before it has its turn.
+    FailsAtOnce,
     Fails,
     Panics,
 }
@@ -45,6 +47,7 @@ impl Copy {
                 // More than may be done before it is told.
                 let more = Amount { records: 3 * MOST, bytes: 1 };
                 match self.ends[share] {
+                    End::FailsAtOnce => return Err(failure()),
                     End::Fails if piece == 1 => return Err(failure()),
                     // As a panic, but that nothing is printed, each of some hundred times.
                     End::Panics if piece == 1 => resume_unwind(Box::new(())),
@@ -102,12 +105,14 @@ fn shares_take_their_places_in_order_and_all_is_told() {
 
 #[test]
 fn the_first_share_that_fails_is_found_and_nobody_waits_for_ever() {
-    const ENDS: [&[End]; 3] = [
+    const ENDS: [&[End]; 4] = [
         &[End::Fails, End::Fails],
+        &[End::Fails, End::FailsAtOnce],
         &[End::Done, End::Fails, End::Fails],
         &[End::Done, End::Done, End::Fails],
     ];
-    for (first, ends) in ENDS.into_iter().enumerate() {
+    for ends in ENDS {
+        let first = ends.iter().take_while(|end| **end == End::Done).count();
         explore("shares: one fails", World::Fences, 3, move || {
             let copy = Copy::new(ends);
             let done = both(&copy, &mut |_| Ok(()));
