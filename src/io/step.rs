@@ -37,7 +37,7 @@ pub(crate) enum Step {
     Explicit,
     /// Sync of a log without marks, before a snapshot that covers it.
     UnmarkedLog,
-    /// The same by a checkpoint, which has sealed the log.
+    /// The same of a log that a checkpoint has sealed.
     UnmarkedSealedLog,
     /// Sync of a log that is kept at close.
     KeptLog,

@@ -85,7 +85,8 @@ pub fn verify_with(
     examine(&source, &mut Ticker::new(progress))
 }
 
-/// What is in a file of `quarantine/`. Nothing depends on it: what cannot be read is no error.
+/// What is in a file of `quarantine/`. Nothing depends on it: what cannot be read, or is of a newer
+/// version, is no error.
 fn look_into(quarantined: &Quarantined, ticker: &mut Ticker<'_>) -> Result<QuarantinedFile> {
     let Quarantined { path, file } = quarantined;
     let mut found = QuarantinedFile {
@@ -99,7 +100,9 @@ fn look_into(quarantined: &Quarantined, ticker: &mut Ticker<'_>) -> Result<Quara
             Ok(())
         };
         match survey_log(file, &mut Verification::default(), ticker, &mut count) {
-            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            Err(error) if matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::OutOfMemory) => {
+                return Err(error);
+            }
             _ => {}
         }
     }
